@@ -1,0 +1,1 @@
+"""Checkpoint and preferences in, better checkpoint out. Empty for now."""

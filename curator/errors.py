@@ -1,0 +1,45 @@
+"""Every error of the curator.
+
+* CuratorError          a user's mistake; one line, no traceback
+  - ColumnError         stages whose columns do not fit
+  - SpecError           YAML or settings that do not describe a pipeline
+  - InputError          input that is missing, or changed since the run began
+  - RunError            a run folder that is in use, of another pipeline, or cleaned
+  - DeviceError         a GPU was asked for and cannot be used
+  - ModelError          a model or tokenizer file that cannot be had or read
+* BadFile               one unreadable input file; the runner quarantines it and goes on
+"""
+
+from millrace.errors import ConfigError, MillraceError
+
+
+class CuratorError(MillraceError):
+    """The root of the curator's errors."""
+
+
+class ColumnError(CuratorError, TypeError):
+    """Stages whose columns do not fit together."""
+
+
+class SpecError(CuratorError, ConfigError):
+    """YAML or settings that do not describe a pipeline."""
+
+
+class InputError(CuratorError):
+    """Input that is missing, or has changed since the run began."""
+
+
+class RunError(CuratorError):
+    """A run folder that is in use, holds another pipeline's run, or lacks what is asked of it."""
+
+
+class DeviceError(CuratorError):
+    """A device was asked for that cannot be used."""
+
+
+class ModelError(CuratorError):
+    """A model or tokenizer file that cannot be found, fetched or read."""
+
+
+class BadFile(Exception):
+    """One input file that cannot be read to its end. Carries the reason as its text."""

@@ -1,0 +1,44 @@
+"""The CPU versions of the contracts: Arrow buffers in, compiled loops, columns out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curator import frames
+from curator.kernels import lsh, shingles, signals
+from curator.kernels.arrow import buffers
+from curator.stage import Column, Frame
+
+
+def text_signals(text: Column, names: tuple[str, ...]) -> Frame:
+    return frames.like(text, signals.measure(*buffers(text), names))
+
+
+def hash128(text: Column) -> Frame:
+    import xxhash
+
+    offsets, data = buffers(text)
+    view, ends = memoryview(data), offsets.tolist()
+    digests = b"".join(xxhash.xxh3_128_digest(view[a:b]) for a, b in zip(ends, ends[1:], strict=False))
+    halves = np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2)
+    return frames.like(text, {"hash_hi": halves[:, 0], "hash_lo": halves[:, 1]})
+
+
+def band_keys(text: Column, bands: int, rows: int, width: int, seed: int) -> Frame:
+    sketches, empty = shingles.sketch(*buffers(text), bands * rows, width, seed)
+    keys = pa.FixedSizeListArray.from_arrays(
+        pa.array(lsh.band_hashes(sketches, bands).reshape(-1)), bands, mask=pa.array(empty)
+    )
+    return frames.like(text, {"bands": keys})
+
+
+def shingle_sets(text: Column, width: int) -> Frame:
+    starts, flat = shingles.sets(*buffers(text), width)
+    return frames.like(text, {"shingles": pa.LargeListArray.from_arrays(starts, flat)})
+
+
+def text_length(text: Column) -> Frame:
+    lengths = pc.fill_null(pc.utf8_length(frames.column_to_arrow(text)), 0)
+    return frames.like(text, {"characters": lengths.cast(pa.int64())})

@@ -1,0 +1,1 @@
+"""Recipes and the `millrace` command line: the only package that imports all the others."""

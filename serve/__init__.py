@@ -1,0 +1,1 @@
+"""Checkpoint in, exported engines and answers out. Empty for now."""
