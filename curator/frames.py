@@ -27,7 +27,11 @@ def from_arrow(table: pa.Table, device: str = "cpu") -> Frame:
         from curator.cluster import cudf
 
         return cudf().DataFrame.from_arrow(table)
-    return table.to_pandas(split_blocks=True)
+    import pandas as pd
+
+    return table.to_pandas(
+        split_blocks=True, types_mapper=lambda kind: pd.ArrowDtype(kind) if pa.types.is_nested(kind) else None
+    )
 
 
 def to_arrow(frame: Frame) -> pa.Table:

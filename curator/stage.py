@@ -164,6 +164,8 @@ class CorpusStage(Stage):
     """Looks at the whole corpus through sketches, and returns the stage that applies what it learnt."""
 
     sketches: ClassVar[Schema] = {}  # columns of a sketch, beside doc_id
+    applied: ClassVar[bool] = True  # False: fit returns None, its result lies in the run's `output`
+    output: ClassVar[str] = ""  # folder of the run that fit writes for the user; "": a folder of work/
 
     def sketch(self, frame: Frame) -> Frame:
         """Return one row of `sketches` for each document: small, for text is not kept in memory."""

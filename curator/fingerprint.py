@@ -1,0 +1,36 @@
+"""Short digests that change when what a stage would do changes."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from typing import Any
+
+from curator.spec import fields
+from curator.stage import Reader, Stage
+from millrace import storage, tables
+
+PLACES = ("path", "source")  # where a reader's input lies: not part of what is done to it
+
+
+def digest(*said: Any) -> str:
+    """Return 16 hex digits of anything JSON can say."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def of_stage(stage: Stage) -> str:
+    """Fingerprint a stage: class, version, settings, content of files it names, its libraries."""
+    settings = fields(stage)
+    for name in PLACES if isinstance(stage, Reader) else ():
+        settings.pop(name, None)
+    for name in stage.files:
+        if settings[name]:
+            settings[name] = of_file(settings[name])
+    versions = [importlib.metadata.version(library) for library in stage.libraries]
+    return digest(type(stage).__name__, stage.version, settings, versions)
+
+
+def of_file(url: str) -> str:
+    """Fingerprint a file's content; an absent file is a StorageError that names it."""
+    return str(tables.checksum(storage.absolute(url))["xxh3"])

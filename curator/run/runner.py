@@ -1,0 +1,290 @@
+"""Run a pipeline: register the input, take every part through every segment, fit between them, sum up.
+
+Every piece of work has a key, a digest of all that shapes it. What a valid marker holds under the same
+key is not done again; so a resumed run redoes only what is missing, and a changed setting only what follows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from curator import spec
+from curator.cluster import Cluster, choose_device, open_cluster
+from curator.errors import InputError
+from curator.fingerprint import digest, of_stage
+from curator.pipeline import Pipeline, check_columns
+from curator.run import summary
+from curator.run.corpus import Corpus, Fitted, without
+from curator.run.folder import PUBLISHED, WORK_OF_LAST, RunFolder
+from curator.run.marks import Mark, Marks
+from curator.run.part import PartTask, run_part, sketch_kind
+from curator.run.plan import Segment, cut, late_filters
+from curator.run.register import Input, register
+from curator.stage import CorpusStage, Filter, Mapper, Stage
+from millrace import storage
+from millrace.progress import Progress
+
+BATCH_MB = 16  # text of one batch; a worker holds a few copies of it
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to; run.json holds the same and more."""
+
+    folder: str
+    summary: dict[str, Any]
+
+    @property
+    def quarantined(self) -> list[dict[str, str]]:
+        """Files that could not be read, with the reason."""
+        return list(self.summary["quarantined"])
+
+    @property
+    def documents(self) -> int:
+        """Documents kept."""
+        return int(self.summary["documents"])
+
+
+def run(
+    pipeline: Pipeline,
+    output: str,
+    *,
+    workers: int | None = None,  # 0: in this process; None: one a core
+    scheduler: str | None = None,  # address of a running Dask scheduler
+    device: str = "auto",
+    limit: int | None = None,  # read only so many documents
+    strict: bool = False,  # stop at the first unreadable file
+    batch_mb: float = BATCH_MB,
+    quiet: bool = True,
+) -> Result:
+    """Run a pipeline into a folder, or finish what an earlier run into it left undone.
+
+    Raises a CuratorError for a user's mistake and whatever a stage raises for its own; what was
+    finished by then stays, and running again resumes.
+    """
+    progress = Progress(quiet)
+    folder = RunFolder(storage.absolute(output))
+    segments = cut(pipeline)
+    device = choose_device(device)
+    for late in late_filters(pipeline):
+        progress.say(f"note: {late} comes after deduplication: it may drop the kept copy of a duplicate")
+    folder.claim()
+    began = time.time()
+    with folder.locked():
+        storage.remove_leftovers(folder.url)
+        inputs = register(pipeline, folder.inputs, _quarantined_before(folder))
+        with open_cluster(workers, scheduler, device) as cluster:
+            if cluster.dashboard:
+                progress.say(f"dashboard: {cluster.dashboard}")
+            storage.remove(folder.summary)  # from here on it would describe another state
+            job = _Job(pipeline, folder, segments, cluster, device, progress, int(batch_mb * 1e6), limit, strict)
+            marks = job.run(inputs)
+        result = summary.write(
+            folder, pipeline, marks, job.used, seconds=time.time() - began, workers=cluster.workers, device=device
+        )
+    return Result(folder.url, result)
+
+
+def _quarantined_before(folder: RunFolder) -> set[int]:
+    if not storage.exists(folder.path("work", "quarantined.json")):
+        return set()
+    return set(storage.read_json(folder.path("work", "quarantined.json")))
+
+
+@dataclass
+class _Job:
+    pipeline: Pipeline
+    folder: RunFolder
+    segments: list[Segment]
+    cluster: Cluster
+    device: str
+    progress: Progress
+    batch_bytes: int
+    limit: int | None
+    strict: bool
+
+    def __post_init__(self) -> None:
+        self.names = {i: type(stage).__name__ for i, stage in enumerate(self.pipeline.stages)}
+        self.prints = [of_stage(stage) for stage in self.pipeline.stages]
+        self.fitted: dict[int, Fitted] = {}
+        self.keys: dict[int, str] = {}  # part -> key of its latest segment
+        self.used: list[Input] = []
+
+    def run(self, inputs: list[Input]) -> dict[int, list[Mark]]:
+        """Run all segments; return each part's markers, a segment each."""
+        marks: dict[int, list[Mark]] = {}
+        for segment in self.segments:
+            if segment.number == 0:
+                self.used, done = self._first(segment, inputs)
+            else:
+                live = [i for i in inputs if i.part.number in marks and "quarantined" not in marks[i.part.number][0]]
+                done = self._segment(segment, live)
+            for number, mark in done.items():
+                marks.setdefault(number, []).append(mark)
+            alive = sorted(n for n, mark in done.items() if "quarantined" not in mark)
+            self._fit_all(segment, tuple(alive))
+        self._publish(marks)
+        return marks
+
+    def _first(self, segment: Segment, inputs: list[Input]) -> tuple[list[Input], dict[int, Mark]]:
+        """Run the segment that reads; with a limit, part after part until it is reached."""
+        if self.limit is None:
+            done = self._segment(segment, inputs)
+        else:
+            done, used, left = {}, [], self.limit
+            for item in inputs:
+                if left <= 0:
+                    break
+                used.append(item)
+                done |= self._segment(segment, [item], left)
+                left -= done[item.part.number].get("read", 0)
+            inputs = used
+        bad = sorted(n for n, mark in done.items() if "quarantined" in mark)
+        storage.write_json(self.folder.path("work", "quarantined.json"), bad)
+        if bad and self.strict:
+            said = done[bad[0]]["quarantined"]
+            raise InputError(f"--strict: {said['file']}: {said['reason']}")
+        return inputs, done
+
+    def _segment(self, segment: Segment, inputs: list[Input], limit: int | None = None) -> dict[int, Mark]:
+        tasks = [self._task(segment, item, limit) for item in inputs]
+        done: dict[int, Mark] = {}
+        label = f"pass {segment.number + 1} of {len(self.segments)}"
+        with self.progress.steps(label, len(tasks)) as step:
+            for position, mark in self.cluster.map(run_part, tasks):
+                part = tasks[position].part
+                done[part.number] = mark
+                self.keys[part.number] = tasks[position].key
+                if "quarantined" in mark:
+                    self.progress.say(f"quarantined: {part.url}: {mark['quarantined']['reason']}")
+                step()
+        return dict(sorted(done.items()))
+
+    def _print_until(self, segment: Segment) -> str:
+        """Fingerprint of everything a segment's parts go through, sketches included."""
+        last = max([-1, *(i for i, _ in segment.stages)])
+        sketched = [i for i, _ in segment.sketches]
+        return digest(self.prints[: last + 1], sketched, [self.prints[i] for i in sketched], self._columns(segment))
+
+    def _place(self, segment: Segment) -> str:
+        return "" if segment.last else f"work/segment-{segment.number}-{self._print_until(segment)}"
+
+    def _columns(self, segment: Segment) -> dict[str, str]:
+        """Columns of the documents that leave a segment."""
+        stages = self.pipeline.stages
+        end = max([0, *(i for i, _ in segment.stages)]) + 1
+        columns = check_columns(stages[:end])
+        if segment.last:
+            for _, stage in segment.fits:
+                for name in stage.drops:
+                    columns.pop(name, None)
+        return columns
+
+    def _task(self, segment: Segment, item: Input, limit: int | None) -> PartTask:
+        number = item.part.number
+        stages: list[tuple[int, Stage]] = []
+        depends: list[Any] = []
+        for index, stage in segment.stages:
+            if isinstance(stage, CorpusStage):
+                fitted = self.fitted[index]
+                assert fitted.stage is not None
+                depends.append(fitted.applied_key(self.folder, number))
+                stage = fitted.stage
+            stages.append((index, stage))
+        if segment.number == 0:
+            before = None
+            depends.append([item.part.url, item.part.source, item.part.split, item.bytes, item.stamp, limit])
+        else:
+            before = self._place(self.segments[segment.number - 1])
+            depends.append(self.keys[number])
+        key = digest(self._print_until(segment), number, depends, segment.last)
+        return PartTask(
+            self.folder, item.part, key, self._place(segment), before, tuple(stages), self.names,
+            tuple(segment.sketches), self._columns(segment), self.batch_bytes, self.device, limit,
+        )  # fmt: skip
+
+    def _fit_all(self, segment: Segment, parts: tuple[int, ...]) -> None:
+        earlier = tuple(self.fitted[index].stage for index in sorted(self.fitted))
+        corpus = Corpus(
+            self.folder, parts, self._place(segment), "", self.cluster, self.device, self.progress, fitted=earlier
+        )
+        keys = [self.keys[number] for number in parts]
+        for index, stage in segment.fits:
+            sketched = next(s for s in self.segments if (index, stage) in s.sketches)
+            corpus = dataclasses.replace(
+                corpus,
+                sketch_place=f"{self._place(sketched) or WORK_OF_LAST}/{sketch_kind(index, stage)}",
+                kept_where="" if sketched is segment else self._place(segment),
+            )
+            key = digest(self.prints[index], keys, [self.fitted[i].key for i, _ in segment.fits if i < index])
+            self.fitted[index] = self._fit(index, stage, corpus, key)
+            corpus = without(corpus, self.fitted[index].stage)
+
+    def _fit(self, index: int, stage: CorpusStage, corpus: Corpus, key: str) -> Fitted:
+        name = f"fit-{index:02d}-{type(stage).__name__}-{key}"
+        marker = self.folder.path("work", name + ".json")
+        place = stage.output or f"work/{name}"
+        mark = Marks(self.folder).valid(marker, key)
+        if mark is None:
+            began = time.perf_counter()
+            with self._said(f"fitting {type(stage).__name__}"):
+                fitted = stage.fit(corpus, self.folder.path(place))
+            files = _files_below(self.folder, place)
+            mark = {"key": key, "files": files, "stage": _said(fitted), "seconds": time.perf_counter() - began}
+            Marks(self.folder).write(marker, mark)
+        return Fitted(_unsaid(mark["stage"]), key, place)
+
+    @contextmanager
+    def _said(self, label: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.progress.say(f"{label:<28} {time.monotonic() - began:.1f} s")
+
+    def _publish(self, marks: dict[int, list[Mark]]) -> None:
+        """Delete what an earlier run into this folder published and this one does not hold."""
+        for kind in PUBLISHED:
+            wanted = {name.rpartition("/")[2] for ms in marks.values() for name in ms[-1]["files"] if name.startswith(kind)}
+            for name in storage.list_folder(self.folder.path(kind)):
+                if name not in wanted:
+                    storage.remove(self.folder.path(kind, name))
+
+
+def _files_below(folder: RunFolder, place: str) -> dict[str, Any]:
+    from millrace import tables
+
+    return {
+        f"{place}/{name}": tables.checksum(folder.path(place, name)) for name in storage.list_folder(folder.path(place))
+    }
+
+
+def _said(stage: Mapper | Filter | None) -> dict[str, Any] | None:
+    if stage is None:
+        return None
+    return {"module": type(stage).__module__, "name": type(stage).__name__, "fields": spec.fields(stage)}
+
+
+def _unsaid(said: dict[str, Any] | None) -> Any:
+    if said is None:
+        return None
+    return getattr(importlib.import_module(said["module"]), said["name"])(**said["fields"])
+
+
+def planned(pipeline: Pipeline) -> list[str]:
+    """Describe the segments of a pipeline, a line each."""
+    lines = []
+    segments = cut(pipeline)
+    for segment in segments:
+        names = [type(s).__name__ for _, s in segment.stages] or ["nothing"]
+        lines.append(f"pass {segment.number + 1}: {', '.join(names)}")
+        if segment.sketches:
+            lines.append(f"        sketches for {', '.join(type(s).__name__ for _, s in segment.sketches)}")
+        lines += [f"fit {type(s).__name__}" for _, s in segment.fits]
+    lines += [f"note: {n} comes after deduplication" for n in late_filters(pipeline)]
+    return lines
+

@@ -1,0 +1,90 @@
+"""run.json: what ran, on what, and what came of it, summed over the parts."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections import Counter
+from typing import Any
+
+from curator import spec
+from curator.pipeline import Pipeline
+from curator.run.folder import RunFolder
+from curator.run.marks import Mark
+from curator.run.register import Input
+from millrace import __version__, storage
+
+LIBRARIES = ("dask", "distributed", "pandas", "pyarrow", "numpy", "numba")
+
+
+def write(
+    folder: RunFolder,
+    pipeline: Pipeline,
+    marks: dict[int, list[Mark]],
+    inputs: list[Input],
+    *,
+    seconds: float,
+    workers: int,
+    device: str,
+) -> dict[str, Any]:
+    """Write run.json and return its content."""
+    first = [ms[0] for ms in marks.values()]
+    libraries = sorted({*LIBRARIES, *(name for stage in pipeline.stages for name in stage.libraries)})
+    content = {
+        "millrace": __version__,
+        "run_uid": storage.read_json(folder.inputs)["run_uid"],
+        "pipeline": spec.to_spec(pipeline),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in libraries},
+        },
+        "device": device,
+        "workers": workers,
+        "seconds": round(seconds, 3),
+        "inputs": {
+            "files": len({item.part.url for item in inputs}),
+            "parts": len(inputs),
+            "bytes": sum({item.part.url: item.bytes for item in inputs}.values()),
+        },
+        "read": sum(mark.get("read", 0) for mark in first),
+        "documents": sum(ms[-1]["rows"] for ms in marks.values() if "quarantined" not in ms[0]),
+        "stages": stage_counts(pipeline, marks),
+        "skipped": dict(sorted(_summed(mark.get("skipped", {}) for mark in first).items())),
+        "quarantined": [mark["quarantined"] for mark in first if "quarantined" in mark],
+        "kernel_fallback_bytes": sum(m.get("kernel_fallback_bytes", 0) for ms in marks.values() for m in ms),
+        "tokens": _tokens(folder, pipeline),
+    }
+    storage.write_json(folder.summary, content)
+    return content
+
+
+def stage_counts(pipeline: Pipeline, marks: dict[int, list[Mark]]) -> list[dict[str, Any]]:
+    """Sum documents, characters, seconds and reasons of each stage over all parts, in pipeline order."""
+    totals: dict[int, dict[str, Any]] = {}
+    for mark in (mark for ms in marks.values() for mark in ms):
+        for count in mark["stages"]:
+            total = totals.setdefault(
+                count["index"], {"stage": count["stage"], "index": count["index"], "rejected": Counter()}
+            )
+            for name in ("documents_in", "documents_out", "characters_in", "characters_out", "seconds"):
+                total[name] = total.get(name, 0) + count[name]
+            total["rejected"].update(count["rejected"])
+    for total in totals.values():
+        total["seconds"] = round(total["seconds"], 3)
+        total["rejected"] = dict(total["rejected"].most_common())
+    return [totals[index] for index in sorted(totals)]
+
+
+def _summed(counts: Any) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return total
+
+
+def _tokens(folder: RunFolder, pipeline: Pipeline) -> dict[str, Any] | None:
+    """What the manifest says in short, where the pipeline packs."""
+    if not any(stage.output == "tokens" for stage in pipeline.stages if hasattr(stage, "output")):
+        return None
+    manifest = storage.read_json(folder.path("tokens", "manifest.json"))
+    return {name: manifest[name] for name in ("documents", "tokens", "rows", "fill", "vocab_size", "seq_length")}

@@ -1,0 +1,99 @@
+"""Pipelines as YAML and back: a list of {StageName: {field: value}}, nothing but public names."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import yaml
+
+from curator.errors import SpecError
+from curator.pipeline import Pipeline
+from curator.stage import Stage
+from millrace import storage
+from millrace.config import build, did_you_mean
+
+
+def stages() -> dict[str, type[Stage]]:
+    """The public stages by name: what YAML may say and what `millrace stages` lists."""
+    import curator
+
+    public = {name: getattr(curator, name) for name in curator.__all__}
+    return {name: c for name, c in public.items() if isinstance(c, type) and issubclass(c, Stage)}
+
+
+def fields(stage: Stage) -> dict[str, Any]:
+    """Return a stage's settings as plain values."""
+    return {f.name: _plain(getattr(stage, f.name)) for f in dataclasses.fields(stage)}  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def to_spec(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Return the pipeline as plain lists and mappings, every field said."""
+    return [{type(stage).__name__: fields(stage)} for stage in pipeline.stages]
+
+
+def from_spec(spec: Any) -> Pipeline:
+    """Make a pipeline from what YAML gives. Raises SpecError, ConfigError or ColumnError."""
+    if not isinstance(spec, list) or not spec:
+        raise SpecError("a pipeline is a list of stages, such as [{ReadJsonl: {path: data/*.jsonl}}, ExactDedup]")
+    return Pipeline([stage_from_spec(item) for item in spec])
+
+
+def stage_from_spec(item: Any) -> Stage:
+    """Make a stage from `Name` or {Name: {field: value}}."""
+    if isinstance(item, str):
+        name, values = item, {}
+    elif isinstance(item, dict) and len(item) == 1:
+        name, values = next(iter(item.items()))
+    else:
+        raise SpecError(f"{item!r} is no stage; write Name or {{Name: {{field: value}}}}")
+    known = stages()
+    if name not in known:
+        raise SpecError(f"no stage is called {name}.{did_you_mean(str(name), known)} Stages: {', '.join(known)}")
+    if not isinstance(values or {}, dict):
+        raise SpecError(f"{name}: its settings are {values!r}; they must be a mapping of field: value")
+    return build(known[name], values or {})
+
+
+def load(url: str) -> list[Any]:
+    """Read a YAML file that describes a pipeline."""
+    try:
+        return yaml.safe_load(storage.read_bytes(url))  # type: ignore[no-any-return]
+    except yaml.YAMLError as error:
+        raise SpecError(f"{url} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def dump(pipeline: Pipeline) -> str:
+    """Return the pipeline as YAML."""
+    return yaml.safe_dump(to_spec(pipeline), sort_keys=False, allow_unicode=True, width=110)
+
+
+def with_settings(spec: list[Any], settings: list[str]) -> list[Any]:
+    """Return the spec with `Stage.field=value` settings applied; a value is read as YAML."""
+    items = [item if isinstance(item, dict) else {item: {}} for item in spec]
+    names = [next(iter(item)) for item in items]
+    for setting in settings:
+        place, equals, text = setting.partition("=")
+        stage, dot, name = place.partition(".")
+        if not equals or not dot:
+            raise SpecError(f"--set {setting}: write Stage.field=value")
+        if stage not in names:
+            raise SpecError(
+                f"--set {setting}: the pipeline has no stage {stage}.{did_you_mean(stage, names)} "
+                f"Stages: {', '.join(names)}"
+            )
+        at = names.index(stage)
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise SpecError(f"--set {setting}: {text!r} is not a YAML value") from None
+        items[at] = {stage: {**(items[at][stage] or {}), name: value}}
+    return items

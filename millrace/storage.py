@@ -1,0 +1,230 @@
+"""The one door to files: any fsspec URL in, and out only whole or absent.
+
+A local file is written aside, synced, and renamed over its name; on an object store it is one put.
+Everything that leaves a run passes through `writing`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob as globbing
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from millrace.errors import StorageError
+
+TEMPORARY = ".tmp"  # suffix of files that were being written when a run was killed
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that was found: its absolute path or URL, its size, and what changes when it does."""
+
+    url: str
+    bytes: int
+    stamp: str  # modification time in nanoseconds, or the store's etag
+
+
+def is_local(url: str) -> bool:
+    """Tell whether a URL is a path on this machine."""
+    return "://" not in url or url.startswith("file://")
+
+
+def local_path(url: str) -> Path:
+    """Return the path of a local URL."""
+    return Path(url.removeprefix("file://"))
+
+
+def absolute(url: str) -> str:
+    """Return the URL, made absolute where it is a local path."""
+    return str(Path(os.path.abspath(local_path(url)))) if is_local(url) else url  # noqa: PTH100
+
+
+def join(folder: str, *names: str) -> str:
+    """Return the URL of a name below a folder."""
+    return "/".join([folder.rstrip("/"), *names])
+
+
+def find(pattern: str) -> list[File]:
+    """List the files a path or glob names, sorted by URL. Raises StorageError where there is none."""
+    if is_local(pattern):
+        paths = [Path(p) for p in sorted(globbing.glob(absolute(pattern), recursive=True))]
+        found = [File(str(p), p.stat().st_size, str(p.stat().st_mtime_ns)) for p in paths if p.is_file()]
+    else:
+        system, path = _system(pattern)
+        try:
+            details = system.glob(path, detail=True) if globbing.has_magic(path) else {path: system.info(path)}
+        except (OSError, ValueError) as error:
+            raise StorageError(f"cannot list {pattern}: {error}") from None
+        found = [
+            File(system.unstrip_protocol(name), info.get("size") or 0, _stamp(info))
+            for name, info in sorted(details.items())
+            if info["type"] == "file"
+        ]
+    if not found:
+        raise StorageError(f"no file matches {pattern}")
+    return found
+
+
+def _stamp(info: dict[str, Any]) -> str:
+    for name in ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created"):
+        if info.get(name):
+            return str(info[name])
+    return ""
+
+
+def _system(url: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+    except (ImportError, ValueError) as error:
+        raise StorageError(f"cannot open {url}: {error}") from None
+
+
+def opening(url: str) -> IO[bytes]:
+    """Open a file for reading bytes. Raises StorageError where it cannot be opened."""
+    try:
+        if is_local(url):
+            return local_path(url).open("rb")
+        system, path = _system(url)
+        return system.open(path, "rb")  # type: ignore[no-any-return]
+    except OSError as error:
+        raise StorageError(f"cannot read {url}: {error.strerror or error}") from None
+
+
+def exists(url: str) -> bool:
+    """Tell whether a file or folder is there."""
+    if is_local(url):
+        return local_path(url).exists()
+    system, path = _system(url)
+    return bool(system.exists(path))
+
+
+def read_bytes(url: str) -> bytes:
+    """Return a file's content."""
+    with opening(url) as stream:
+        return stream.read()
+
+
+def read_json(url: str) -> Any:
+    """Return a JSON file's content. Raises StorageError where it is not JSON."""
+    try:
+        return json.loads(read_bytes(url))
+    except ValueError:
+        raise StorageError(f"{url} is not a JSON file") from None
+
+
+def list_folder(url: str) -> list[str]:
+    """Return the names in a folder, sorted; none where the folder is absent."""
+    if not exists(url):
+        return []
+    if is_local(url):
+        return sorted(p.name for p in local_path(url).iterdir())
+    system, path = _system(url)
+    return sorted(name.rstrip("/").rpartition("/")[2] for name in system.ls(path, detail=False))
+
+
+def remove(url: str) -> None:
+    """Delete a file or a folder with all it holds; do nothing where it is absent."""
+    if not exists(url):
+        return
+    if is_local(url):
+        path = local_path(url)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    else:
+        system, path = _system(url)
+        system.rm(path, recursive=True)
+
+
+def remove_leftovers(folder: str) -> None:
+    """Delete what killed writers left below a local folder."""
+    if is_local(folder):
+        for path in local_path(folder).rglob(f".*{TEMPORARY}"):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(url: str) -> Iterator[IO[bytes]]:
+    """Give a stream whose content becomes the file when the block ends well, and nothing otherwise."""
+    try:
+        if is_local(url):
+            final = local_path(url)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            aside = final.with_name(f".{final.name}.{secrets.token_hex(4)}{TEMPORARY}")
+            try:
+                with aside.open("wb") as stream:
+                    yield stream
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                publish(aside, final)
+            except Exception:
+                aside.unlink(missing_ok=True)
+                raise
+        else:
+            system, path = _system(url)
+            with system.transaction, system.open(path, "wb") as stream:
+                yield stream
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot write {url}: {error.strerror or error}") from error
+
+
+def publish(aside: Path, final: Path) -> None:
+    """Give a finished file its name, in one step that survives a crash of the machine."""
+    aside.replace(final)
+    folder = os.open(final.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_bytes(url: str, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with writing(url) as stream:
+        stream.write(content)
+
+
+def write_json(url: str, content: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_bytes(url, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+@contextlib.contextmanager
+def lock(url: str, holder: str) -> Iterator[None]:
+    """Hold a lock file; `holder` says who. Raises BlockingIOError with the other holder's words.
+
+    On a local disk the lock goes with its process, however that ends. An object store has no locks:
+    there the file itself is the lock and stays after a kill, to be deleted by hand.
+    """
+    if is_local(url):
+        import fcntl
+
+        path = local_path(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                stream.seek(0)
+                raise BlockingIOError(stream.read().strip() or "another process") from None
+            stream.truncate(0)
+            stream.write(holder)
+            stream.flush()
+            yield
+    else:
+        if exists(url):
+            raise BlockingIOError(f"{read_bytes(url).decode().strip()} (if that run is dead, delete {url})")
+        write_bytes(url, holder.encode())
+        try:
+            yield
+        finally:
+            remove(url)

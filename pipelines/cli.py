@@ -1,0 +1,178 @@
+"""The `millrace` command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from millrace import __version__
+from millrace.config import did_you_mean
+from millrace.errors import ConfigError, MillraceError
+
+DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
+EXIT_CODES = "exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined input"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = parser().parse_args(arguments)
+    try:
+        return int(given.command(given))
+    except KeyboardInterrupt:
+        return _say("stopped; the same command resumes", 130)
+    except BrokenPipeError:
+        return FAILED
+    except Exception as error:
+        if given.debug:
+            raise
+        if isinstance(error, ConfigError):
+            return _say(str(error), USAGE)
+        if isinstance(error, MillraceError):
+            return _say(str(error), FAILED)
+        return _say(f"{type(error).__name__}: {error} (an error of millrace: --debug shows where)", FAILED)
+
+
+def _say(text: str, code: int) -> int:
+    print(f"millrace: {' '.join(text.split())}", file=sys.stderr)
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    top = argparse.ArgumentParser(prog="millrace", description="Raw crawls to trained language models.", epilog=EXIT_CODES)
+    top.add_argument("--version", action="version", version=f"millrace {__version__}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[Any], int], text: str, example: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name, help=text, description=text, epilog=f"example: {example}\n{EXIT_CODES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        made.set_defaults(command=run)
+        made.add_argument("--debug", action="store_true", help="show tracebacks")
+        return made
+
+    curate = command("curate", _curate, "Run a recipe on input files.", "millrace curate web --input 'crawl/*.warc.gz' --output runs/web")
+    curate.add_argument("recipe", help="web, text, dedup, or a YAML file")
+    curate.add_argument("--input", nargs="+", default=[], metavar="GLOB", help="files, globs or fsspec URLs; quote globs")
+    _add_run_options(curate, required=True)
+    curate.add_argument("--plan", action="store_true", help="say what would run, and run nothing")
+
+    demo = command("demo", _demo, "Run the web recipe on a small real crawl, made on this machine.", "millrace demo")
+    _add_run_options(demo, required=False)
+
+    for name, run, text, example in (
+        ("report", _report, "Write report.html of a run.", "millrace report runs/web"),
+        ("clean", _clean, "Drop the work folder of a run; it cannot be resumed then.", "millrace clean runs/web"),
+    ):
+        command(name, run, text, example).add_argument("run", help="a run folder")
+    why = command("why", _why, "Say why a document was kept or dropped.", "millrace why runs/web http://example.com/")
+    why.add_argument("run", help="a run folder")
+    why.add_argument("id", help="doc_id, id or URL of the document")
+    stages = command("stages", _stages, "List the stages, or describe one.", "millrace stages FuzzyDedup")
+    stages.add_argument("name", nargs="?", help="a stage")
+    return top
+
+
+def _add_run_options(made: argparse.ArgumentParser, required: bool) -> None:
+    made.add_argument("--output", required=required, default="runs/demo", metavar="RUN", help="the run folder")
+    made.add_argument("--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="change a setting; repeatable")
+    made.add_argument("--workers", type=_count, metavar="N", help="local worker processes (default: one a core); 0: none, run in this process")
+    made.add_argument("--scheduler", metavar="ADDR", help="address of a running Dask scheduler, such as tcp://host:8786")
+    made.add_argument("--tokenizer", metavar="FILE", help="a tokenizer.json; default: train one on the kept text")
+    made.add_argument("--device", default="auto", choices=["auto", "cpu", "gpu"])
+    made.add_argument("--limit", type=_count, metavar="N", help="read only the first N documents")
+    made.add_argument("--strict", action="store_true", help="stop at the first unreadable file")
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
+
+
+def _curate(given: Any) -> int:
+    from pipelines import recipes
+
+    pipeline = recipes.load(given.recipe, given.input, given.set, given.tokenizer)
+    if given.plan:
+        from pipelines.plan import describe
+
+        print(describe(pipeline))
+        return DONE
+    return _run(pipeline, given)
+
+
+def _demo(given: Any) -> int:
+    from millrace.progress import Progress
+    from pipelines import recipes
+    from pipelines.demo_corpus import demo_warcs
+
+    paths = [str(path) for path in demo_warcs(say=Progress().say)]
+    return _run(recipes.load("web", paths, given.set, given.tokenizer), given)
+
+
+def _run(pipeline: Any, given: Any) -> int:
+    from curator.report import write_report
+    from curator.run.runner import run
+    from pipelines.funnel import funnel
+
+    result = run(
+        pipeline, given.output, workers=given.workers, scheduler=given.scheduler, device=given.device,
+        limit=given.limit, strict=given.strict, quiet=False,
+    )  # fmt: skip
+    report = write_report(result.folder)
+    print(funnel(result.summary))
+    print(f"report     {report}")
+    for bad in result.quarantined:
+        print(f"quarantined {bad['file']}: {bad['reason']}", file=sys.stderr)
+    return QUARANTINED if result.quarantined else DONE
+
+
+def _report(given: Any) -> int:
+    from curator.report import write_report
+    from millrace import storage
+
+    print(write_report(storage.absolute(given.run)))
+    return DONE
+
+
+def _clean(given: Any) -> int:
+    from curator.run.folder import RunFolder
+    from millrace import storage
+
+    folder = RunFolder(storage.absolute(given.run))
+    folder.require()
+    with folder.locked():
+        storage.remove(folder.work)
+    return DONE
+
+
+def _why(given: Any) -> int:
+    from curator import why
+    from curator.run.folder import RunFolder
+    from millrace import storage
+
+    for fate in why.why(RunFolder(storage.absolute(given.run)), given.id):
+        print(why.say(fate))
+    return DONE
+
+
+def _stages(given: Any) -> int:
+    from curator import spec
+    from pipelines.describe import describe_stage, list_stages
+
+    known = spec.stages()
+    if given.name is None:
+        print(list_stages(known))
+    elif given.name in known:
+        print(describe_stage(known[given.name]))
+    else:
+        raise ConfigError(f"no stage is called {given.name}.{did_you_mean(given.name, known)} Stages: {', '.join(known)}")
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

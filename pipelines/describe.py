@@ -1,0 +1,40 @@
+"""Stages in words, from their dataclass fields and docstrings."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+from curator.stage import CorpusStage, Filter, Mapper, Reader, Stage
+
+KINDS = {Reader: "reader", Mapper: "mapper", Filter: "filter", CorpusStage: "corpus stage"}
+
+
+def list_stages(known: dict[str, type[Stage]]) -> str:
+    """Return a line a stage: name, kind and what it does."""
+    return "\n".join(f"{name:<18}{kind(stage):<14}{first_line(stage)}" for name, stage in known.items())
+
+
+def describe_stage(stage: type[Stage]) -> str:
+    """Return a stage's docstring, columns and fields with their defaults."""
+    lines = [f"{stage.__name__} ({kind(stage)})", "", inspect.getdoc(stage) or "", ""]
+    for name in ("reads", "writes", "drops", "signals"):
+        columns = getattr(stage, name, None)
+        if isinstance(columns, dict | tuple) and columns:
+            said = columns if isinstance(columns, tuple) else (f"{c} {k}" for c, k in columns.items())
+            lines.append(f"{name:<8}{', '.join(said)}")
+    lines.append("fields")
+    for field in dataclasses.fields(stage):  # type: ignore[arg-type]
+        default = "required" if field.default is dataclasses.MISSING else repr(field.default)
+        lines.append(f"  {field.name:<22}{field.type!s:<36}{default}")
+    return "\n".join(lines)
+
+
+def kind(stage: type[Stage]) -> str:
+    """Return what kind of stage it is, in words."""
+    return next(word for base, word in KINDS.items() if issubclass(stage, base))
+
+
+def first_line(stage: type[Stage]) -> str:
+    """Return the first line of the docstring."""
+    return (inspect.getdoc(stage) or "").partition("\n")[0]
