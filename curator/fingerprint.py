@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from curator.spec import fields
-from curator.stage import Reader, Stage
+from curator.stage import CorpusStage, Reader, Stage
 from millrace import storage, tables
 
 PLACES = ("path", "source")  # where a reader's input lies: not part of what is done to it
@@ -24,11 +24,18 @@ def of_stage(stage: Stage) -> str:
     settings = fields(stage)
     for name in PLACES if isinstance(stage, Reader) else ():
         settings.pop(name, None)
-    for name in stage.files:
-        if settings[name]:
-            settings[name] = of_file(settings[name])
+    return _of(stage, settings)
+
+
+def of_sketch(stage: CorpusStage) -> str:
+    """Fingerprint what shapes a corpus stage's sketch: a new threshold leaves its sketches as they are."""
+    return _of(stage, {name: value for name, value in fields(stage).items() if name in stage.sketch_fields})
+
+
+def _of(stage: Stage, settings: dict[str, Any]) -> str:
+    named = {name: of_file(url) for name, url in stage.named_files().items() if name in settings}
     versions = [importlib.metadata.version(library) for library in stage.libraries]
-    return digest(type(stage).__name__, stage.version, settings, versions)
+    return digest(type(stage).__name__, stage.version, settings | named, versions)
 
 
 def of_file(url: str) -> str:

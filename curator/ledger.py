@@ -1,13 +1,13 @@
 """The ledger: one row for each dropped document, with the evidence.
 
-    doc_id       uint64   the document; with id and url, for what outlives the run
-    stage        string   the stage that dropped it, and its place in the pipeline (stage_index)
-    reason       string   the first rule that held
-    value        float64  what was measured, and the threshold it was held against; null where none
-    value_text   string   what was measured, where it is no number (a language, an error)
-    witness      uint64   near-duplicates: doc_id of the document that was kept instead at that stage
-    witness_run  string   the run the witness lies in; empty: this one
-    similarity   float32  exact Jaccard similarity to the witness
+doc_id       uint64   the document; with id and url, for what outlives the run
+stage        string   the stage that dropped it, and its place in the pipeline (stage_index)
+reason       string   the first rule that held
+value        float64  what was measured, and the threshold it was held against; null where none
+value_text   string   what was measured, where it is no number (a language, an error)
+witness      uint64   near-duplicates: doc_id of the document that was kept instead at that stage
+witness_run  string   the run the witness lies in; empty: this one
+similarity   float32  exact Jaccard similarity to the witness
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def rows(table: pa.Table, said: dict[str, Any]) -> pa.Table:
     return pa.table(whole, schema=SCHEMA)
 
 
-def for_rejected(frame: Frame, rejected: dict[str, tuple[Column, dict[str, Any]]], stage: str, index: int) -> pa.Table:
+def for_rejected(
+    frame: Frame, rejected: dict[str, tuple[Column, dict[str, Any]]], stage: str, index: int
+) -> pa.Table:
     """Return the rows of one filter: for each reason the mask of its documents and what explains it."""
     tables = [SCHEMA.empty_table()]
     for reason, (mask, explanation) in rejected.items():

@@ -35,7 +35,9 @@ class RejectListed(Filter):
     def all_ids(self) -> np.ndarray:
         """Return every listed doc_id, ascending."""
         names = [n for n in storage.list_folder(self.folder) if n.startswith("part-")]
-        ids = [tables.read_table(storage.join(self.folder, n), ["doc_id"])["doc_id"].to_numpy() for n in names]
+        ids = [
+            tables.read_table(storage.join(self.folder, n), ["doc_id"])["doc_id"].to_numpy() for n in names
+        ]
         return np.sort(np.concatenate(ids)) if ids else np.zeros(0, np.uint64)
 
     def measure(self, frame: Frame) -> Frame:
@@ -82,7 +84,8 @@ def write_lists(folder: str, ids: np.ndarray, witnesses: np.ndarray, similaritie
     order = np.argsort(ids)
     ids, witnesses, similarities = ids[order], witnesses[order], similarities[order]
     parts, starts = np.unique(ids >> np.uint64(32), return_index=True)
-    for part, start, stop in zip(parts.tolist(), starts, [*starts[1:], len(ids)], strict=True):
+    bounds = np.append(starts, len(ids))
+    for part, start, stop in zip(parts.tolist(), bounds, bounds[1:]):
         columns = {
             "doc_id": ids[start:stop],
             "witness": witnesses[start:stop],

@@ -43,7 +43,9 @@ def to_spec(pipeline: Pipeline) -> list[dict[str, Any]]:
 def from_spec(spec: Any) -> Pipeline:
     """Make a pipeline from what YAML gives. Raises SpecError, ConfigError or ColumnError."""
     if not isinstance(spec, list) or not spec:
-        raise SpecError("a pipeline is a list of stages, such as [{ReadJsonl: {path: data/*.jsonl}}, ExactDedup]")
+        raise SpecError(
+            "a pipeline is a list of stages, such as [{ReadJsonl: {path: data/*.jsonl}}, ExactDedup]"
+        )
     return Pipeline([stage_from_spec(item) for item in spec])
 
 
@@ -57,7 +59,9 @@ def stage_from_spec(item: Any) -> Stage:
         raise SpecError(f"{item!r} is no stage; write Name or {{Name: {{field: value}}}}")
     known = stages()
     if name not in known:
-        raise SpecError(f"no stage is called {name}.{did_you_mean(str(name), known)} Stages: {', '.join(known)}")
+        raise SpecError(
+            f"no stage is called {name}.{did_you_mean(str(name), known)} Stages: {', '.join(known)}"
+        )
     if not isinstance(values or {}, dict):
         raise SpecError(f"{name}: its settings are {values!r}; they must be a mapping of field: value")
     return build(known[name], values or {})

@@ -39,7 +39,11 @@ class Stage:
     drops: ClassVar[tuple[str, ...]] = ()  # columns nobody needs once this stage has read them
     version: ClassVar[int] = 1  # raise it when the same settings would give other output
     libraries: ClassVar[tuple[str, ...]] = ()  # distributions whose version shapes the output
-    files: ClassVar[tuple[str, ...]] = ()  # fields that name files: fingerprinted by content
+    files: ClassVar[tuple[str, ...]] = ()  # fields that name files; these are fingerprinted by content
+
+    def named_files(self) -> dict[str, str]:
+        """Return the files, by field, whose content shapes the output."""
+        return {name: getattr(self, name) for name in self.files if getattr(self, name)}
 
     def __or__(self, other: Stage | Pipeline) -> Pipeline:
         from curator.pipeline import Pipeline
@@ -134,6 +138,11 @@ class Filter(Stage):
     rules: ClassVar[tuple[Rule, ...]] = ()
     shared_pass: ClassVar[Callable[[Column, tuple[str, ...]], Frame] | None] = None
 
+    def stored(self) -> dict[str, str]:
+        """Return what is kept under `signals/`: the signals, and columns that a rule decides on."""
+        ruled = {rule.signal: self.writes[rule.signal] for rule in self.rules if rule.signal in self.writes}
+        return {**self.signals, **ruled}
+
     def measure(self, frame: Frame) -> Frame:
         """Return one row of `signals` and `writes` for each document, with the frame's index."""
         assert self.shared_pass is not None, f"{type(self).__name__} defines neither measure nor shared_pass"
@@ -164,6 +173,7 @@ class CorpusStage(Stage):
     """Looks at the whole corpus through sketches, and returns the stage that applies what it learnt."""
 
     sketches: ClassVar[Schema] = {}  # columns of a sketch, beside doc_id
+    sketch_fields: ClassVar[tuple[str, ...]] = ()  # the fields that shape a sketch; others only the fit
     applied: ClassVar[bool] = True  # False: fit returns None, its result lies in the run's `output`
     output: ClassVar[str] = ""  # folder of the run that fit writes for the user; "": a folder of work/
 

@@ -60,7 +60,11 @@ def by_doc_id(folder: RunFolder, doc_id: int) -> Fate | None:
         if not storage.exists(url):
             continue
         with tables.open_parquet(url) as file:
-            columns = None if kind == "ledger" else [c for c in ("doc_id", "id", "url") if c in file.schema_arrow.names]
+            columns = (
+                None
+                if kind == "ledger"
+                else [c for c in ("doc_id", "id", "url") if c in file.schema_arrow.names]
+            )
             rows = file.read(columns=columns, use_threads=False)
         found = rows.filter(pc.equal(rows["doc_id"], pa.scalar(doc_id, pa.uint64()))).to_pylist()
         if found:

@@ -54,9 +54,7 @@ def convert(value: Any, hint: Any, name: str) -> Any:
     elif origin is tuple and isinstance(value, list | tuple):
         return tuple(convert(item, arguments[0], name) for item in value)
     elif origin is dict and isinstance(value, Mapping):
-        return {
-            convert(k, arguments[0], name): convert(v, arguments[1], name) for k, v in value.items()
-        }
+        return {convert(k, arguments[0], name): convert(v, arguments[1], name) for k, v in value.items()}
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     elif hint is type(None):

@@ -59,7 +59,9 @@ def find(pattern: str) -> list[File]:
     else:
         system, path = _system(pattern)
         try:
-            details = system.glob(path, detail=True) if globbing.has_magic(path) else {path: system.info(path)}
+            details = (
+                system.glob(path, detail=True) if globbing.has_magic(path) else {path: system.info(path)}
+            )
         except (OSError, ValueError) as error:
             raise StorageError(f"cannot list {pattern}: {error}") from None
         found = [

@@ -41,7 +41,9 @@ def _say(text: str, code: int) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    top = argparse.ArgumentParser(prog="millrace", description="Raw crawls to trained language models.", epilog=EXIT_CODES)
+    top = argparse.ArgumentParser(
+        prog="millrace", description="Raw crawls to trained language models.", epilog=EXIT_CODES
+    )
     top.add_argument("--version", action="version", version=f"millrace {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
@@ -54,21 +56,37 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("--debug", action="store_true", help="show tracebacks")
         return made
 
-    curate = command("curate", _curate, "Run a recipe on input files.", "millrace curate web --input 'crawl/*.warc.gz' --output runs/web")
+    curate = command(
+        "curate",
+        _curate,
+        "Run a recipe on input files.",
+        "millrace curate web --input 'crawl/*.warc.gz' --output runs/web",
+    )
     curate.add_argument("recipe", help="web, text, dedup, or a YAML file")
-    curate.add_argument("--input", nargs="+", default=[], metavar="GLOB", help="files, globs or fsspec URLs; quote globs")
+    curate.add_argument(
+        "--input", nargs="+", default=[], metavar="GLOB", help="files, globs or fsspec URLs; quote globs"
+    )
     _add_run_options(curate, required=True)
     curate.add_argument("--plan", action="store_true", help="say what would run, and run nothing")
 
-    demo = command("demo", _demo, "Run the web recipe on a small real crawl, made on this machine.", "millrace demo")
+    demo = command(
+        "demo", _demo, "Run the web recipe on a small real crawl, made on this machine.", "millrace demo"
+    )
     _add_run_options(demo, required=False)
 
     for name, run, text, example in (
         ("report", _report, "Write report.html of a run.", "millrace report runs/web"),
-        ("clean", _clean, "Drop the work folder of a run; it cannot be resumed then.", "millrace clean runs/web"),
+        (
+            "clean",
+            _clean,
+            "Drop the work folder of a run; it cannot be resumed then.",
+            "millrace clean runs/web",
+        ),
     ):
         command(name, run, text, example).add_argument("run", help="a run folder")
-    why = command("why", _why, "Say why a document was kept or dropped.", "millrace why runs/web http://example.com/")
+    why = command(
+        "why", _why, "Say why a document was kept or dropped.", "millrace why runs/web http://example.com/"
+    )
     why.add_argument("run", help="a run folder")
     why.add_argument("id", help="doc_id, id or URL of the document")
     stages = command("stages", _stages, "List the stages, or describe one.", "millrace stages FuzzyDedup")
@@ -77,11 +95,24 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_run_options(made: argparse.ArgumentParser, required: bool) -> None:
-    made.add_argument("--output", required=required, default="runs/demo", metavar="RUN", help="the run folder")
-    made.add_argument("--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="change a setting; repeatable")
-    made.add_argument("--workers", type=_count, metavar="N", help="local worker processes (default: one a core); 0: none, run in this process")
-    made.add_argument("--scheduler", metavar="ADDR", help="address of a running Dask scheduler, such as tcp://host:8786")
-    made.add_argument("--tokenizer", metavar="FILE", help="a tokenizer.json; default: train one on the kept text")
+    made.add_argument(
+        "--output", required=required, default="runs/demo", metavar="RUN", help="the run folder"
+    )
+    made.add_argument(
+        "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="change a setting; repeatable"
+    )
+    made.add_argument(
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="local worker processes (default: one a core); 0: none, run in this process",
+    )
+    made.add_argument(
+        "--scheduler", metavar="ADDR", help="address of a running Dask scheduler, such as tcp://host:8786"
+    )
+    made.add_argument(
+        "--tokenizer", metavar="FILE", help="a tokenizer.json; default: train one on the kept text"
+    )
     made.add_argument("--device", default="auto", choices=["auto", "cpu", "gpu"])
     made.add_argument("--limit", type=_count, metavar="N", help="read only the first N documents")
     made.add_argument("--strict", action="store_true", help="stop at the first unreadable file")
@@ -170,7 +201,9 @@ def _stages(given: Any) -> int:
     elif given.name in known:
         print(describe_stage(known[given.name]))
     else:
-        raise ConfigError(f"no stage is called {given.name}.{did_you_mean(given.name, known)} Stages: {', '.join(known)}")
+        raise ConfigError(
+            f"no stage is called {given.name}.{did_you_mean(given.name, known)} Stages: {', '.join(known)}"
+        )
     return DONE
 
 

@@ -10,7 +10,9 @@ def funnel(summary: dict[str, Any]) -> str:
     lines = [f"{'stage':<18}{'documents':>11}{'characters':>14}  dropped"]
     for stage in summary["stages"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in stage["rejected"].items())
-        lines.append(f"{stage['stage']:<18}{stage['documents_out']:>11,}{stage['characters_out']:>14,}  {reasons}".rstrip())
+        lines.append(
+            f"{stage['stage']:<18}{stage['documents_out']:>11,}{stage['characters_out']:>14,}  {reasons}".rstrip()
+        )
     if summary["skipped"]:
         skipped = ", ".join(f"{kind} {count:,}" for kind, count in summary["skipped"].items())
         lines.append(f"skipped    {skipped}")

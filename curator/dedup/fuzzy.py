@@ -39,6 +39,7 @@ class FuzzyDedup(CorpusStage):
     seed: int = 0
 
     reads: ClassVar = {"doc_id": "uint64", "text": "string"}
+    sketch_fields: ClassVar = ("bands", "rows", "width", "seed")
 
     def __post_init__(self) -> None:
         if not 0 < self.jaccard <= 1:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames
-from curator.kernels import lsh, shingles, signals
+from curator.kernels import lsh, shingles, signals, sketch
 from curator.kernels.arrow import buffers
 from curator.stage import Column, Frame
 
@@ -27,7 +27,7 @@ def hash128(text: Column) -> Frame:
 
 
 def band_keys(text: Column, bands: int, rows: int, width: int, seed: int) -> Frame:
-    sketches, empty = shingles.sketch(*buffers(text), bands * rows, width, seed)
+    sketches, empty = sketch.sketch(*buffers(text), bands * rows, width, seed)
     keys = pa.FixedSizeListArray.from_arrays(
         pa.array(lsh.band_hashes(sketches, bands).reshape(-1)), bands, mask=pa.array(empty)
     )

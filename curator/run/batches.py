@@ -69,7 +69,10 @@ class Steps:
         self.counts = {index: StageCount(names[index], index) for index, _ in stages}
         self._shown: Counter[tuple[int, str]] = Counter()
         self.signal_types = {
-            name: arrow_type(kind) for _, s in stages if isinstance(s, Filter) for name, kind in s.signals.items()
+            name: arrow_type(kind)
+            for _, s in stages
+            if isinstance(s, Filter)
+            for name, kind in s.stored().items()
         }
 
     def apply(self, frame: Frame) -> Outcome:
@@ -82,7 +85,9 @@ class Steps:
         lengths = _lengths(frame)
         for group in self.groups:
             if isinstance(group[0][1], Filter):
-                frame, lengths = self._filter(group, frame, lengths, height, dropped, measured, outcome.examples)
+                frame, lengths = self._filter(
+                    group, frame, lengths, height, dropped, measured, outcome.examples
+                )
             else:
                 (index, stage) = group[0]
                 assert isinstance(stage, Mapper), stage
@@ -113,7 +118,7 @@ class Steps:
         rows = frames.to_numpy(frame.index.to_series()) if len(frame) else np.zeros(0, np.int64)
         for index, stage in filters:
             own = signals[index]
-            for name, kind in stage.signals.items():
+            for name, kind in stage.stored().items():
                 if name not in measured:
                     measured[name] = _spread(own[name], rows, height, arrow_type(kind))
             with self._timed(index, frame, lengths) as count:
@@ -153,14 +158,22 @@ class Steps:
         return signals
 
     def _show(
-        self, examples: list[dict[str, Any]], index: int, reason: str, frame: Frame, mask: Column, rows: pa.Table
+        self,
+        examples: list[dict[str, Any]],
+        index: int,
+        reason: str,
+        frame: Frame,
+        mask: Column,
+        rows: pa.Table,
     ) -> None:
         """Keep the first few documents of each reason, with an excerpt, for the report."""
         wanted = EXAMPLES - self._shown[index, reason]
         if wanted <= 0:
             return
         few = frames.to_arrow(frame[mask].head(wanted))
-        evidence = {row["doc_id"]: row for row in rows.filter(pc.is_in(rows["doc_id"], few["doc_id"])).to_pylist()}
+        evidence = {
+            row["doc_id"]: row for row in rows.filter(pc.is_in(rows["doc_id"], few["doc_id"])).to_pylist()
+        }
         self._shown[index, reason] += len(few)
         column = "text" if "text" in few.column_names else "html"
         texts = pc.utf8_slice_codeunits(few[column], 0, EXCERPT).to_pylist()

@@ -87,7 +87,9 @@ def _write_all(task: PartTask) -> Mark:
     before_fallback = fallback.bytes_moved()
     with contextlib.ExitStack() as stack:
         schema = arrow_schema(task.columns)
-        documents = stack.enter_context(tables.writing_table(task.folder.path(task.file("documents")), schema))
+        documents = stack.enter_context(
+            tables.writing_table(task.folder.path(task.file("documents")), schema)
+        )
         written: dict[str, tables.TableWriter] = {task.file("documents"): documents}
         for index, stage in task.sketches:
             name = task.file(sketch_kind(index, stage), ".arrow")
@@ -109,7 +111,9 @@ def _write_all(task: PartTask) -> Mark:
         "read": counted.documents,
         "skipped": dict(sorted(counted.skipped.items())),
         "unread": dict(sorted(counted.unread.items())),
-        "stages": [asdict(count) for count in (counted.count(task), *steps.counts.values()) if count is not None],
+        "stages": [
+            asdict(count) for count in (counted.count(task), *steps.counts.values()) if count is not None
+        ],
         "examples": examples,
         "kernel_fallback_bytes": fallback.bytes_moved() - before_fallback,
     }

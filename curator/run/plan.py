@@ -1,9 +1,9 @@
 """Cut a pipeline into segments: passes over the parts, with corpus stages fitted between them.
 
-    read, extract, ..., filters          segment 0; sketches of every corpus stage whose `reads` stay as they are
-    fit ExactDedup, FuzzyDedup, Tokenize between the segments, in order
-    apply what they returned             segment 1; sketches of Pack
-    fit Pack
+read, extract, ..., filters          segment 0; sketches of every corpus stage whose `reads` stay as they are
+fit ExactDedup, FuzzyDedup, Tokenize between the segments, in order
+apply what they returned             segment 1; sketches of Pack
+fit Pack
 """
 
 from __future__ import annotations
@@ -76,4 +76,3 @@ def late_filters(pipeline: Pipeline) -> list[str]:
         elif seen and isinstance(stage, Filter):
             late.append(type(stage).__name__)
     return late
-

@@ -93,7 +93,9 @@ def _still_there(item: Input, found: dict[str, tuple[str, File]], may_change: bo
     return Input(replace(item.part, source=source), file.bytes, file.stamp)
 
 
-def _new_parts(reader: Reader, found: dict[str, tuple[str, File]], known: set[str], number: int) -> list[Input]:
+def _new_parts(
+    reader: Reader, found: dict[str, tuple[str, File]], known: set[str], number: int
+) -> list[Input]:
     new = []
     for url in sorted(set(found) - known):
         source, file = found[url]

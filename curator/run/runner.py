@@ -17,7 +17,7 @@ from typing import Any
 from curator import spec
 from curator.cluster import Cluster, choose_device, open_cluster
 from curator.errors import InputError
-from curator.fingerprint import digest, of_stage
+from curator.fingerprint import digest, of_sketch, of_stage
 from curator.pipeline import Pipeline, check_columns
 from curator.run import summary
 from curator.run.corpus import Corpus, Fitted, without
@@ -83,10 +83,18 @@ def run(
             if cluster.dashboard:
                 progress.say(f"dashboard: {cluster.dashboard}")
             storage.remove(folder.summary)  # from here on it would describe another state
-            job = _Job(pipeline, folder, segments, cluster, device, progress, int(batch_mb * 1e6), limit, strict)
+            job = _Job(
+                pipeline, folder, segments, cluster, device, progress, int(batch_mb * 1e6), limit, strict
+            )
             marks = job.run(inputs)
         result = summary.write(
-            folder, pipeline, marks, job.used, seconds=time.time() - began, workers=cluster.workers, device=device
+            folder,
+            pipeline,
+            marks,
+            job.used,
+            seconds=time.time() - began,
+            workers=cluster.workers,
+            device=device,
         )
     return Result(folder.url, result)
 
@@ -123,7 +131,11 @@ class _Job:
             if segment.number == 0:
                 self.used, done = self._first(segment, inputs)
             else:
-                live = [i for i in inputs if i.part.number in marks and "quarantined" not in marks[i.part.number][0]]
+                live = [
+                    i
+                    for i in inputs
+                    if i.part.number in marks and "quarantined" not in marks[i.part.number][0]
+                ]
                 done = self._segment(segment, live)
             for number, mark in done.items():
                 marks.setdefault(number, []).append(mark)
@@ -169,8 +181,8 @@ class _Job:
     def _print_until(self, segment: Segment) -> str:
         """Fingerprint of everything a segment's parts go through, sketches included."""
         last = max([-1, *(i for i, _ in segment.stages)])
-        sketched = [i for i, _ in segment.sketches]
-        return digest(self.prints[: last + 1], sketched, [self.prints[i] for i in sketched], self._columns(segment))
+        sketched = [[index, of_sketch(stage)] for index, stage in segment.sketches]
+        return digest(self.prints[: last + 1], sketched, self._columns(segment))
 
     def _place(self, segment: Segment) -> str:
         return "" if segment.last else f"work/segment-{segment.number}-{self._print_until(segment)}"
@@ -212,7 +224,14 @@ class _Job:
     def _fit_all(self, segment: Segment, parts: tuple[int, ...]) -> None:
         earlier = tuple(self.fitted[index].stage for index in sorted(self.fitted))
         corpus = Corpus(
-            self.folder, parts, self._place(segment), "", self.cluster, self.device, self.progress, fitted=earlier
+            self.folder,
+            parts,
+            self._place(segment),
+            "",
+            self.cluster,
+            self.device,
+            self.progress,
+            fitted=earlier,
         )
         keys = [self.keys[number] for number in parts]
         for index, stage in segment.fits:
@@ -236,7 +255,12 @@ class _Job:
             with self._said(f"fitting {type(stage).__name__}"):
                 fitted = stage.fit(corpus, self.folder.path(place))
             files = _files_below(self.folder, place)
-            mark = {"key": key, "files": files, "stage": _said(fitted), "seconds": time.perf_counter() - began}
+            mark = {
+                "key": key,
+                "files": files,
+                "stage": _said(fitted),
+                "seconds": time.perf_counter() - began,
+            }
             Marks(self.folder).write(marker, mark)
         return Fitted(_unsaid(mark["stage"]), key, place)
 
@@ -249,7 +273,12 @@ class _Job:
     def _publish(self, marks: dict[int, list[Mark]]) -> None:
         """Delete what an earlier run into this folder published and this one does not hold."""
         for kind in PUBLISHED:
-            wanted = {name.rpartition("/")[2] for ms in marks.values() for name in ms[-1]["files"] if name.startswith(kind)}
+            wanted = {
+                name.rpartition("/")[2]
+                for ms in marks.values()
+                for name in ms[-1]["files"]
+                if name.startswith(kind)
+            }
             for name in storage.list_folder(self.folder.path(kind)):
                 if name not in wanted:
                     storage.remove(self.folder.path(kind, name))
@@ -259,7 +288,8 @@ def _files_below(folder: RunFolder, place: str) -> dict[str, Any]:
     from millrace import tables
 
     return {
-        f"{place}/{name}": tables.checksum(folder.path(place, name)) for name in storage.list_folder(folder.path(place))
+        f"{place}/{name}": tables.checksum(folder.path(place, name))
+        for name in storage.list_folder(folder.path(place))
     }
 
 
@@ -287,4 +317,3 @@ def planned(pipeline: Pipeline) -> list[str]:
         lines += [f"fit {type(s).__name__}" for _, s in segment.fits]
     lines += [f"note: {n} comes after deduplication" for n in late_filters(pipeline)]
     return lines
-

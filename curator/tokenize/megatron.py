@@ -30,7 +30,12 @@ def index(lengths: np.ndarray, row_starts: np.ndarray, dtype: np.dtype) -> bytes
     np.cumsum(lengths[:-1] * dtype.itemsize, out=pointers[1:])
     head = MAGIC + struct.pack("<QBQQ", 1, CODES[dtype], len(lengths), len(row_starts))
     return b"".join(
-        [head, lengths.astype("<i4").tobytes(), pointers.astype("<i8").tobytes(), row_starts.astype("<i8").tobytes()]
+        [
+            head,
+            lengths.astype("<i4").tobytes(),
+            pointers.astype("<i8").tobytes(),
+            row_starts.astype("<i8").tobytes(),
+        ]
     )
 
 

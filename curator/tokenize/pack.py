@@ -37,6 +37,7 @@ class Pack(CorpusStage):
 
     reads: ClassVar = {"id": "string", "tokens": "list<uint32>"}
     sketches: ClassVar = {"id": "string", "key": "uint64", "tokens": "list<uint32>"}
+    sketch_fields: ClassVar = ("seed",)
     drops: ClassVar = ("tokens",)
     applied: ClassVar = False
     output: ClassVar = "tokens"
@@ -128,7 +129,9 @@ def _shards(
         }
         starts = packing.row_starts[low : high + 1] - packing.row_starts[low]
         jobs.append(
-            Shard(folder, len(jobs), sketches, ids, packing.start[pieces], packing.length[pieces], starts, dtype)
+            Shard(
+                folder, len(jobs), sketches, ids, packing.start[pieces], packing.length[pieces], starts, dtype
+            )
         )
     return jobs
 
@@ -171,7 +174,12 @@ def write_shard(shard: Shard) -> dict[str, Any]:
 
 
 def _copy(
-    column: pa.ChunkedArray, rows: np.ndarray, starts: np.ndarray, lengths: np.ndarray, ends: np.ndarray, out: np.ndarray
+    column: pa.ChunkedArray,
+    rows: np.ndarray,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+    ends: np.ndarray,
+    out: np.ndarray,
 ) -> None:
     """Copy pieces of the listed rows' tokens to where they end in `out`; the column stays memory-mapped."""
     first = 0

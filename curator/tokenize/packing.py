@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
+
+from curator.kernels.best_fit import best_fit
 
 
 @dataclass(frozen=True)
@@ -70,61 +71,3 @@ def mixed(keys: np.ndarray, start: np.ndarray) -> np.ndarray:
     value = keys ^ (start.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
     value = (value ^ (value >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     return value ^ (value >> np.uint64(32))
-
-
-@numba.njit(nogil=True, cache=True)
-def best_fit(lengths, capacity):
-    """Return each piece's row; pieces come longest first. The row chosen is the fullest with room, and
-    the newest of equally full ones."""
-    rows = np.empty(lengths.shape[0], np.int64)
-    size = 1
-    while size < capacity + 1:
-        size *= 2
-    open_rows = np.zeros(2 * size, np.int64)  # a tree: how many open rows have room in each range
-    newest = np.full(capacity + 1, -1, np.int64)  # stack of open rows, by room
-    below = np.full(lengths.shape[0] + 1, -1, np.int64)
-    count = 0
-    for piece in range(lengths.shape[0]):
-        room = smallest_from(open_rows, size, lengths[piece])
-        if room < 0:
-            row = count
-            count += 1
-            room = capacity
-        else:
-            row = newest[room]
-            newest[room] = below[row]
-            add(open_rows, size, room, -1)
-        rows[piece] = row
-        left = room - lengths[piece]
-        if left > 0:
-            below[row] = newest[left]
-            newest[left] = row
-            add(open_rows, size, left, 1)
-    return rows
-
-
-@numba.njit(nogil=True, cache=True)
-def add(tree, size, leaf, change):
-    """Add to a leaf's count and to all above it."""
-    node = leaf + size
-    while node > 0:
-        tree[node] += change
-        node //= 2
-
-
-@numba.njit(nogil=True, cache=True)
-def smallest_from(tree, size, leaf):
-    """Return the smallest leaf >= `leaf` with a count, or -1."""
-    node = leaf + size
-    if leaf >= size:
-        return -1
-    if tree[node] > 0:
-        return leaf
-    while node > 1:
-        if node % 2 == 0 and tree[node + 1] > 0:
-            node += 1
-            while node < size:
-                node = 2 * node if tree[2 * node] > 0 else 2 * node + 1
-            return node - size
-        node //= 2
-    return -1

@@ -41,6 +41,7 @@ class Tokenize(CorpusStage):
     reads: ClassVar = {"id": "string", "text": "string"}
     writes: ClassVar = {"tokens": "list<uint32>", "n_tokens": "int64"}
     sketches: ClassVar = {"key": "uint64", "characters": "int64"}
+    sketch_fields: ClassVar = ("seed",)
     files: ClassVar = ("tokenizer",)
     libraries: ClassVar = ("tokenizers",)
 

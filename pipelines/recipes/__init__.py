@@ -24,7 +24,9 @@ COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
 def names() -> list[str]:
     """Return the names of the built-in recipes."""
-    return sorted(f.name.removesuffix(".yaml") for f in resources.files(__name__).iterdir() if f.name.endswith(".yaml"))
+    return sorted(
+        f.name.removesuffix(".yaml") for f in resources.files(__name__).iterdir() if f.name.endswith(".yaml")
+    )
 
 
 def load(recipe: str, inputs: list[str], settings: list[str], tokenizer: str | None = None) -> Pipeline:

@@ -1,0 +1,111 @@
+"""Machine operations that Numba has no words for, and the two mixers every hash here is built of."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.extending import intrinsic
+
+BLOCK = 64  # bytes that `bits_above` looks at in one step
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def compiled(function: Kernel) -> Kernel:
+    """Compile a function on its first call; it releases the GIL and is cached on disk.
+
+    Numba's cache notices a change in the function's own file only, not in those it calls into, which
+    would be stale bits; so the stamp that its entries are kept under is that of all kernel sources.
+    """
+    version: Any = njit(nogil=True, cache=True, error_model="numpy")(function)
+    version._cache._cache_file._source_stamp = _sources()
+    made: Kernel = version
+    return made
+
+
+@functools.cache
+def _sources() -> str:
+    """Return a digest of every kernel's source."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@intrinsic
+def load64(context: Any, array: Any, position: Any) -> tuple[Any, Callable[..., Any]]:
+    """Read the 8 bytes from array[position] as a little-endian uint64, at any alignment."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        load = builder.load(_pointer(target, builder, signature, arguments, ir.IntType(64)))
+        load.align = 1
+        return load
+
+    return types.uint64(array, types.int64), generate
+
+
+@intrinsic
+def bits_above(context: Any, array: Any, position: Any, limit: Any) -> tuple[Any, Callable[..., Any]]:
+    """Compare the 64 bytes from array[position] with `limit`: bit i tells array[position + i] > limit."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(8), BLOCK)
+        load = builder.load(_pointer(target, builder, signature, arguments, vector))
+        load.align = 1
+        first = builder.insert_element(ir.Constant(vector, ir.Undefined), arguments[2], ir.IntType(32)(0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), [0] * BLOCK)
+        limits = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), lanes)
+        return builder.bitcast(builder.icmp_unsigned(">", load, limits), ir.IntType(64))
+
+    return types.uint64(array, types.int64, types.uint8), generate
+
+
+@intrinsic
+def trailing_zeros(context: Any, value: Any) -> tuple[Any, Callable[..., Any]]:
+    """Count the zero bits below the lowest one bit of a uint64; 64 for 0."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.IntType(1)(0))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def fold_multiply(context: Any, a: Any, b: Any) -> tuple[Any, Callable[..., Any]]:
+    """Multiply two uint64 to 128 bits and xor the halves: the mixing step of wyhash."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(argument, wide) for argument in arguments))
+        high = builder.lshr(product, ir.Constant(wide, 64))
+        return builder.trunc(builder.xor(product, high), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+def _pointer(target: Any, builder: Any, signature: Any, arguments: Any, element: Any) -> Any:
+    """Point at arguments[0][arguments[1]], a byte array's element, as the type `element`."""
+    array = target.make_array(signature.args[0])(target, builder, arguments[0])
+    return builder.bitcast(builder.gep(array.data, [arguments[1]]), element.as_pointer())
+
+
+@compiled
+def mix64(x: np.uint64) -> np.uint64:
+    """Mix all bits into all bits: fmix64 of MurmurHash3."""
+    x = np.uint64((x ^ (x >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD))
+    x = np.uint64((x ^ (x >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53))
+    return np.uint64(x ^ (x >> np.uint64(33)))
+
+
+@compiled
+def mix32(x: np.uint32) -> np.uint32:
+    """Mix all bits into all bits: fmix32 of MurmurHash3. Every step is cast, for Numba widens."""
+    x = np.uint32(np.uint32(x ^ np.uint32(x >> np.uint32(16))) * np.uint32(0x85EBCA6B))
+    x = np.uint32(np.uint32(x ^ np.uint32(x >> np.uint32(13))) * np.uint32(0xC2B2AE35))
+    return np.uint32(x ^ np.uint32(x >> np.uint32(16)))

@@ -1,0 +1,145 @@
+"""The witness rule: a near-duplicate goes only if a document that stays shows why.
+
+In keep order, a document is removed if and only if its exact Jaccard similarity to an earlier document
+that was *kept* reaches the threshold, and the two share a bucket of the LSH. So every removed document has
+a direct witness, and a chain of small changes cannot swallow documents that have nothing in common.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from curator.kernels.bits import compiled
+from curator.kernels.lsh import buckets
+
+KEPT = -1
+END = -1  # after the last member of a list
+STRIDE = 32  # steps of a merge between two looks at whether the rest can still suffice
+
+
+class Witnesses(NamedTuple):
+    """What became of each row, and how many buckets kept more members than were compared."""
+
+    witness: np.ndarray  # int64 (rows): the row that shows why this one goes, KEPT where it stays
+    similarity: np.ndarray  # float64 (rows): Jaccard similarity to the witness, NaN where kept
+    buckets_over_cap: int
+
+
+class Members(NamedTuple):
+    """The kept members of each bucket, as far as `cap` allows: places in keep order, so ascending."""
+
+    places: np.ndarray  # int64: the lists of all buckets, one after the other
+    begins: np.ndarray  # int64 (buckets + 1): where the list of each bucket may start and must stop
+    ends: np.ndarray  # int64 (buckets): where it stops now
+    over_cap: np.ndarray  # bool (buckets): a member found no room
+
+
+def witness_rule(
+    keys: np.ndarray, order: np.ndarray, starts: np.ndarray, flat: np.ndarray, threshold: float, cap: int
+) -> Witnesses:
+    """Decide which rows stay, in the order given.
+
+    keys: uint64 (rows, bands), the band hashes of rows that have words (others need not be here, nor
+    those that are no candidates); order: int64, a permutation of the rows, the most worth keeping first;
+    starts, flat: their shingle sets, as curator.kernels.shingles.sets returns them; 0 < threshold <= 1.
+    The witness is the earliest row in keep order that suffices. A bucket remembers its first `cap` kept
+    members, so a row is compared with at most bands x cap others.
+    Memory beside the arguments: 16 bytes a row and band, 60 a row.
+    """
+    numbers = buckets(keys)
+    sizes = np.bincount(numbers[numbers >= 0])
+    begins = np.concatenate(([0], np.cumsum(np.minimum(sizes, cap))))
+    members = Members(
+        np.empty(begins[-1], np.int64), begins, begins[:-1].copy(), np.zeros(sizes.size, np.bool_)
+    )
+    witness, similarity = _decide(numbers, members, order, starts, flat, threshold, cap)
+    return Witnesses(witness, similarity, int(members.over_cap.sum()))
+
+
+@compiled
+def _decide(
+    numbers: np.ndarray,
+    members: Members,
+    order: np.ndarray,
+    starts: np.ndarray,
+    flat: np.ndarray,
+    threshold: float,
+    cap: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    rows, bands = numbers.shape
+    witness, similarity = np.full(rows, KEPT, np.int64), np.full(rows, np.nan)
+    heads = np.empty(bands, np.int64)
+    for place in range(rows):
+        row = order[place]
+        mine = flat[starts[row] : starts[row + 1]]
+        rewind(numbers[row], members, heads)
+        while witness[row] == KEPT:
+            earlier = following_member(numbers[row], members, heads)
+            if earlier == END:
+                remember(numbers[row], members, place, cap)
+                break
+            other = order[earlier]
+            jaccard = similarity_from(mine, flat[starts[other] : starts[other + 1]], threshold)
+            if jaccard >= threshold:
+                witness[row], similarity[row] = other, jaccard
+    return witness, similarity
+
+
+@compiled
+def rewind(mine: np.ndarray, members: Members, heads: np.ndarray) -> None:
+    """Set the heads to the start of the lists of a row's buckets."""
+    for band in range(mine.size):
+        heads[band] = members.begins[mine[band]] if mine[band] >= 0 else 0
+
+
+@compiled
+def following_member(mine: np.ndarray, members: Members, heads: np.ndarray) -> int:
+    """Step through the lists of a row's buckets as one ascending list without repeats.
+
+    Returns the smallest place at a head, and moves the heads past it; END when none is left.
+    """
+    least = END
+    for band in range(mine.size):
+        if mine[band] >= 0 and heads[band] < members.ends[mine[band]]:
+            place = members.places[heads[band]]
+            least = place if least == END else min(least, place)
+    for band in range(mine.size):
+        if mine[band] >= 0 and heads[band] < members.ends[mine[band]]:
+            heads[band] += members.places[heads[band]] == least
+    return least
+
+
+@compiled
+def remember(mine: np.ndarray, members: Members, place: int, cap: int) -> None:
+    """Append a kept row to the lists of its buckets, where there is room."""
+    for bucket in mine:
+        if bucket < 0:
+            continue
+        end = members.ends[bucket]
+        if end - members.begins[bucket] < cap:
+            members.places[end] = place
+            members.ends[bucket] = end + 1
+        else:
+            members.over_cap[bucket] = True
+
+
+@compiled
+def similarity_from(a: np.ndarray, b: np.ndarray, threshold: float) -> float:
+    """Return the Jaccard similarity of two sorted sets, by one division, or 0 once it cannot reach the
+    threshold."""
+    both = a.size + b.size
+    # c common of n + m: c / (n + m - c) >= t where c >= t (n + m) / (1 + t); the floor covers rounding
+    needed = int(threshold * both / (1.0 + threshold))
+    common = i = j = 0
+    while i < a.size and j < b.size:
+        if common + min(a.size - i, b.size - j) < needed:
+            return 0.0
+        stop = i + j + STRIDE
+        while i + j < stop and i < a.size and j < b.size:
+            x, y = a[i], b[j]
+            common += x == y
+            i += x <= y
+            j += y <= x
+    return common / (both - common)

@@ -1,0 +1,212 @@
+"""Laws that every stage obeys, applied to every public stage by themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import curator
+from curator import frames, spec
+from curator.pipeline import Pipeline
+from curator.schema import arrow_schema, arrow_type
+from curator.stage import CorpusStage, Filter, Mapper, Reader, Stage
+from tests import strict_cudf
+from tests.corpus import documents
+
+# One instance of every public stage, with settings other than the defaults. A new stage needs a line here.
+EXAMPLES: dict[str, Stage] = {
+    "ReadWarc": curator.ReadWarc("*.warc.gz", source="crawl"),
+    "ReadJsonl": curator.ReadJsonl("*.jsonl", text="content", part_mb=3),
+    "ReadParquet": curator.ReadParquet("*.parquet", part_mb=3),
+    "ExtractHtml": curator.ExtractHtml("resiliparse"),
+    "FixUnicode": curator.FixUnicode("NFKC"),
+    "IdentifyLanguage": curator.IdentifyLanguage(keep=("en", "de"), min_score=0.5),
+    "GopherQuality": curator.GopherQuality(min_words=20),
+    "GopherRepetition": curator.GopherRepetition(),
+    "ExactDedup": curator.ExactDedup(),
+    "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
+    "Tokenize": curator.Tokenize(vocab_size=500),
+    "Pack": curator.Pack(seq_length=64),
+}
+ON_BATCHES = {name: stage for name, stage in EXAMPLES.items() if not isinstance(stage, Reader)}
+HOSTILE = [
+    "",
+    " ",
+    None,
+    "a\nb\r\nc\u2028d",
+    "İstanbul ǅ ß ﬁ",
+    "\U0001f600" * 3,
+    "the " * 300,
+    "\u0000\u0007x",
+    "<p>1 < 2 &amp; 3",
+]
+
+
+def batch(columns: dict[str, str]) -> pd.DataFrame:
+    """A batch that has the columns a stage reads, hostile documents among them, its index not from 0."""
+    texts = [record["text"] for record in documents(30, seed=3)] + HOSTILE
+    made: dict[str, Any] = {}
+    for name, kind in columns.items():
+        if name == "doc_id":
+            made[name] = pa.array(range(len(texts)), pa.uint64())
+        elif name == "html":
+            made[name] = [t and f"<html><body><main><p>{t}</p></main></body></html>" for t in texts]
+        elif kind == "string":
+            made[name] = texts if name == "text" else [f"{name}-{i}" for i in range(len(texts))]
+        else:
+            lists = np.random.default_rng(1).integers(0, 500, (len(texts), 7)).tolist()
+            made[name] = pa.array(lists, arrow_type(kind))
+    made.setdefault("doc_id", pa.array(range(len(texts)), pa.uint64()))
+    frame = frames.from_arrow(pa.table(made).cast(arrow_schema({n: columns.get(n, "uint64") for n in made})))
+    frame.index = pd.RangeIndex(100, 100 + len(frame))
+    return frame
+
+
+def apply(stage: Stage, frame: Any) -> Any:
+    """Do to a frame what the stage does to a batch."""
+    match stage:
+        case Mapper():
+            return stage.map(frame)
+        case Filter():
+            return stage.measure(frame)
+        case CorpusStage():
+            return stage.sketch(frame)
+    raise AssertionError(stage)
+
+
+def plain(frame: Any) -> pa.Table:
+    return frames.to_arrow(frame)
+
+
+def test_every_public_stage_has_an_example():
+    assert set(EXAMPLES) == set(spec.stages())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_is_frozen_hashable_picklable_and_printable(name):
+    stage = EXAMPLES[name]
+    assert pickle.loads(pickle.dumps(stage)) == stage
+    assert hash(stage) == hash(pickle.loads(pickle.dumps(stage)))
+    field = dataclasses.fields(stage)[0].name if dataclasses.fields(stage) else "version"
+    with pytest.raises(AttributeError):
+        setattr(stage, field, 1)
+    assert repr(stage).startswith(name)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_round_trips_through_yaml(name):
+    import yaml
+
+    said = yaml.safe_load(yaml.safe_dump({name: spec.fields(EXAMPLES[name])}))
+    assert spec.stage_from_spec(said) == EXAMPLES[name]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_is_documented_with_its_fields(name):
+    stage = type(EXAMPLES[name])
+    assert stage.__doc__
+    assert not stage.__doc__.startswith(f"{name}(")  # the signature that dataclass writes where there is none
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_unknown_field_is_named(name):
+    with pytest.raises(ValueError, match=f"{name} has no field wrong_field"):
+        spec.stage_from_spec({name: {"wrong_field": 1}})
+
+
+@pytest.mark.parametrize("name", ON_BATCHES)
+def test_needs_no_other_columns_than_it_reads(name):
+    stage = ON_BATCHES[name]
+    assert len(apply(stage, batch(dict(stage.reads)))) == len(batch(dict(stage.reads)))
+
+
+@pytest.mark.parametrize("name", ON_BATCHES)
+def test_gives_the_columns_it_declares_with_their_types(name):
+    stage = ON_BATCHES[name]
+    result = apply(stage, batch(dict(stage.reads)))
+    declared = {
+        Mapper: lambda: dict(stage.writes),
+        Filter: lambda: {**stage.writes, **getattr(stage, "signals", {})},
+        CorpusStage: lambda: dict(stage.sketches),
+    }[next(kind for kind in (Mapper, Filter, CorpusStage) if isinstance(stage, kind))]()
+    table = plain(result)
+    assert set(declared) <= set(table.column_names)
+    table.select(list(declared)).cast(arrow_schema(declared))
+
+
+@pytest.mark.parametrize("name", ON_BATCHES)
+def test_keeps_rows_and_index(name):
+    frame = batch(dict(ON_BATCHES[name].reads))
+    assert list(apply(ON_BATCHES[name], frame).index) == list(frame.index)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 17, 38, 39])
+@pytest.mark.parametrize("name", ON_BATCHES)
+def test_cutting_a_batch_changes_nothing(name, cut):
+    stage = ON_BATCHES[name]
+    frame = batch(dict(stage.reads))
+    whole = plain(apply(stage, frame))
+    halves = [plain(apply(stage, half)).cast(whole.schema) for half in (frame.iloc[:cut], frame.iloc[cut:])]
+    assert pa.concat_tables(halves).combine_chunks().equals(whole.combine_chunks())
+
+
+@pytest.mark.parametrize("name", ON_BATCHES)
+def test_an_empty_batch_is_fine(name):
+    frame = batch(dict(ON_BATCHES[name].reads)).iloc[:0]
+    assert len(apply(ON_BATCHES[name], frame)) == 0
+
+
+@pytest.mark.parametrize("name", ON_BATCHES)
+def test_gives_the_same_bits_on_a_strict_device_frame(name, monkeypatch):
+    strict_cudf.install(monkeypatch.setitem)
+    stage = ON_BATCHES[name]
+    frame = batch(dict(stage.reads))
+    there = apply(stage, strict_cudf.DataFrame(frame))
+    assert frames.is_gpu(there)
+    here = plain(apply(stage, frame))
+    assert plain(there).cast(here.schema).equals(here)
+    if isinstance(stage, Filter):
+        own, other = stage.reject(apply(stage, frame)), stage.reject(there)
+        for reason, mask in own.items():
+            assert frames.is_gpu(other[reason])
+            assert other[reason].fillna(False).to_pandas().tolist() == mask.fillna(False).tolist(), reason
+
+
+@pytest.mark.parametrize("name", ON_BATCHES)
+def test_does_not_change_its_input(name):
+    frame = batch(dict(ON_BATCHES[name].reads))
+    before = plain(frame)
+    apply(ON_BATCHES[name], frame)
+    assert plain(frame).equals(before)
+
+
+def test_a_filter_rejects_each_document_for_one_reason_at_most():
+    from curator.run.batches import first_reasons
+
+    for stage in ON_BATCHES.values():
+        if isinstance(stage, Filter):
+            frame = batch(dict(stage.reads))
+            masks = first_reasons(stage.reject(stage.measure(frame)))
+            assert sum(mask.astype(int) for mask in masks.values()).max() <= 1, stage
+
+
+def test_every_rule_names_a_signal_and_a_field():
+    for stage in EXAMPLES.values():
+        for rule in getattr(stage, "rules", ()):
+            assert rule.signal in {**stage.signals, **stage.writes}, (stage, rule)
+            assert isinstance(getattr(stage, rule.limit), int | float)
+
+
+def test_pipelines_round_trip_through_yaml():
+    import yaml
+
+    pipeline = Pipeline(
+        [EXAMPLES["ReadJsonl"], *(s for s in ON_BATCHES.values() if s.reads.keys() <= {"text", "doc_id"})]
+    )
+    assert spec.from_spec(yaml.safe_load(spec.dump(pipeline))) == pipeline
