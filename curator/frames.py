@@ -51,7 +51,8 @@ def column_to_arrow(column: Column) -> pa.Array:
 
 def to_numpy(column: Column) -> np.ndarray:
     """Return one column of numbers as a host numpy array."""
-    return (column.to_pandas() if is_gpu(column) else column).to_numpy()
+    values: np.ndarray = (column.to_pandas() if is_gpu(column) else column).to_numpy()
+    return values
 
 
 def like(column: Column, values: dict[str, Any]) -> Frame:

@@ -52,7 +52,8 @@ def from_spec(spec: Any) -> Pipeline:
 def stage_from_spec(item: Any) -> Stage:
     """Make a stage from `Name` or {Name: {field: value}}."""
     if isinstance(item, str):
-        name, values = item, {}
+        name: str = item
+        values: Any = {}
     elif isinstance(item, dict) and len(item) == 1:
         name, values = next(iter(item.items()))
     else:

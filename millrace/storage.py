@@ -138,8 +138,8 @@ def remove(url: str) -> None:
     if not exists(url):
         return
     if is_local(url):
-        path = local_path(url)
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        place = local_path(url)
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
     else:
         system, path = _system(url)
         system.rm(path, recursive=True)

@@ -59,7 +59,7 @@ class _Hashing:
 class TableWriter:
     """Takes tables of any length and writes row groups of fixed cut; see `writing_table`."""
 
-    def __init__(self, url: str, schema: pa.Schema, stream: IO[bytes]):
+    def __init__(self, url: str, schema: pa.Schema, stream: IO[bytes], compression: str):
         self.schema = schema
         self.rows = 0
         self._sink = _Hashing(stream)
@@ -69,7 +69,7 @@ class TableWriter:
             short = [f.name for f in schema if pa.types.is_large_string(f.type) and f.name not in LONG]
             file = pa.PythonFile(self._sink, mode="w")
             self._file = pq.ParquetWriter(
-                file, schema, compression="zstd", use_dictionary=short or False, write_page_index=False
+                file, schema, compression=compression, use_dictionary=short or False, write_page_index=False
             )
         else:
             self._file = pa.ipc.new_file(pa.PythonFile(self._sink, mode="w"), schema)
@@ -136,10 +136,13 @@ def _row_bytes(table: pa.Table) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def writing_table(url: str, schema: pa.Schema) -> Iterator[TableWriter]:
-    """Give a writer whose rows become the file when the block ends well, and nothing otherwise."""
+def writing_table(url: str, schema: pa.Schema, compression: str = "zstd") -> Iterator[TableWriter]:
+    """Give a writer whose rows become the file when the block ends well, and nothing otherwise.
+
+    `compression` is Parquet's; lz4 costs a third of zstd's time, for files that do not stay.
+    """
     with storage.writing(url) as stream:
-        writer = TableWriter(url, schema, stream)
+        writer = TableWriter(url, schema, stream, compression)
         try:
             yield writer
         except BaseException:

@@ -32,7 +32,7 @@ def kernel(contract: Callable[..., Frame]) -> Callable[..., Frame]:
 
 
 @kernel
-def text_signals(text: Column, names: tuple[str, ...]) -> Frame:  # type: ignore[empty-body]
+def text_signals(text: Column, names: tuple[str, ...]) -> Frame:
     """Measure the heuristics called `names`, all in one pass over the text's bytes.
 
     Counts are int64, ratios float64 from one division of two counts (0.0 where the divisor is 0).
@@ -42,12 +42,12 @@ def text_signals(text: Column, names: tuple[str, ...]) -> Frame:  # type: ignore
 
 
 @kernel
-def hash128(text: Column) -> Frame:  # type: ignore[empty-body]
+def hash128(text: Column) -> Frame:
     """Hash each text's UTF-8 bytes with XXH3-128 (seed 0): columns hash_hi, hash_lo uint64."""
 
 
 @kernel
-def band_keys(text: Column, bands: int, rows: int, width: int, seed: int) -> Frame:  # type: ignore[empty-body]
+def band_keys(text: Column, bands: int, rows: int, width: int, seed: int) -> Frame:
     """Sketch the word shingles of each text and hash each band of the sketch.
 
     Returns `bands`: uint64[bands] a row. Shingles are `width` consecutive words (curator.kernels.shingles);
@@ -57,10 +57,10 @@ def band_keys(text: Column, bands: int, rows: int, width: int, seed: int) -> Fra
 
 
 @kernel
-def shingle_sets(text: Column, width: int) -> Frame:  # type: ignore[empty-body]
+def shingle_sets(text: Column, width: int) -> Frame:
     """Return `shingles`: the sorted distinct uint64 hashes of each text's word shingles, as a list."""
 
 
 @kernel
-def text_length(text: Column) -> Frame:  # type: ignore[empty-body]
+def text_length(text: Column) -> Frame:
     """Return `characters` int64: code points of each text, 0 where it is missing."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +19,13 @@ def buffers(column: Column) -> tuple[np.ndarray, np.ndarray]:
     The bytes are shared with the column wherever its type allows; nothing may write to them.
     """
     return flatten(frames.column_to_arrow(column))
+
+
+def each(column: Column) -> Iterator[memoryview]:
+    """Yield the UTF-8 bytes of each string, without a copy. Missing text is empty."""
+    offsets, data = buffers(column)
+    view = memoryview(data)  # type: ignore[arg-type]
+    return (view[start:stop] for start, stop in itertools.pairwise(offsets.tolist()))
 
 
 def flatten(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:

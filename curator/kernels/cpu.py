@@ -8,9 +8,8 @@ import pyarrow.compute as pc
 
 from curator import frames
 from curator.kernels import lsh, shingles, signals, sketch
-from curator.kernels.arrow import buffers
+from curator.kernels.arrow import buffers, each
 from curator.stage import Column, Frame
-
 
 def text_signals(text: Column, names: tuple[str, ...]) -> Frame:
     return frames.like(text, signals.measure(*buffers(text), names))
@@ -19,9 +18,7 @@ def text_signals(text: Column, names: tuple[str, ...]) -> Frame:
 def hash128(text: Column) -> Frame:
     import xxhash
 
-    offsets, data = buffers(text)
-    view, ends = memoryview(data), offsets.tolist()
-    digests = b"".join(xxhash.xxh3_128_digest(view[a:b]) for a, b in zip(ends, ends[1:], strict=False))
+    digests = b"".join(map(xxhash.xxh3_128_digest, each(text)))
     halves = np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2)
     return frames.like(text, {"hash_hi": halves[:, 0], "hash_lo": halves[:, 1]})
 

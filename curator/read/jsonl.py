@@ -48,6 +48,7 @@ class ReadJsonl(Reader):
         step = self.part_mb << 20
         if url.lower().endswith(files.COMPRESSED) or size <= step:
             return [None]
+        step = -(-size // -(-size // step))  # equal parts
         return [(start, min(start + step, size)) for start in range(0, size, step)]
 
     def read(self, part: Part, batch_bytes: int) -> Iterator[Batch]:

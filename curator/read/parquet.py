@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,13 +54,12 @@ class ReadParquet(Reader):
                 groups = [_compressed_bytes(file.metadata.row_group(i)) for i in range(file.num_row_groups)]
         except (pa.ArrowInvalid, OSError, StorageError, BadFile):
             return [None]
-        cuts, filled = [0], 0
-        for i, group in enumerate(groups):
-            if filled and filled + group > self.part_mb << 20:
-                cuts.append(i)
-                filled = 0
-            filled += group
-        return [*zip(cuts, [*cuts[1:], len(groups)])] if len(cuts) > 1 else [None]
+        total = max(1, sum(groups))
+        parts = -(-total // (self.part_mb << 20))  # of equal size, as nearly as the row groups allow
+        middles = [after - group / 2 for after, group in zip(itertools.accumulate(groups), groups)]
+        owners = [int(middle * parts / total) for middle in middles]
+        cuts = [i for i, owner in enumerate(owners) if not i or owner != owners[i - 1]] + [len(groups)]
+        return [*itertools.pairwise(cuts)] if len(cuts) > 2 else [None]
 
     def read(self, part: Part, batch_bytes: int) -> Iterator[Batch]:
         """Yield the part's documents. Raises BadFile where the file is damaged or lacks a column."""

@@ -87,8 +87,9 @@ def _write_all(task: PartTask) -> Mark:
     before_fallback = fallback.bytes_moved()
     with contextlib.ExitStack() as stack:
         schema = arrow_schema(task.columns)
+        compression = "lz4" if task.place else "zstd"  # quick for a checkpoint, small for what stays
         documents = stack.enter_context(
-            tables.writing_table(task.folder.path(task.file("documents")), schema)
+            tables.writing_table(task.folder.path(task.file("documents")), schema, compression)
         )
         written: dict[str, tables.TableWriter] = {task.file("documents"): documents}
         for index, stage in task.sketches:

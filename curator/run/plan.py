@@ -51,7 +51,7 @@ def cut(pipeline: Pipeline) -> list[Segment]:
 
 
 def _next(segments: list[Segment]) -> Segment:
-    carried = [(i, stage) for i, stage in segments[-1].fits if stage.applied]
+    carried: list[Numbered] = [(i, stage) for i, stage in segments[-1].fits if stage.applied]
     segments.append(Segment(len(segments), stages=carried))
     return segments[-1]
 

@@ -96,7 +96,7 @@ def _still_there(item: Input, found: dict[str, tuple[str, File]], may_change: bo
 def _new_parts(
     reader: Reader, found: dict[str, tuple[str, File]], known: set[str], number: int
 ) -> list[Input]:
-    new = []
+    new: list[Input] = []
     for url in sorted(set(found) - known):
         source, file = found[url]
         for split in reader.splits(url, file.bytes):

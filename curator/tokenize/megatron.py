@@ -15,7 +15,7 @@ import struct
 import numpy as np
 
 MAGIC = b"MMIDIDX\x00\x00"
-CODES = {np.dtype(np.uint16): 8, np.dtype(np.int32): 4}
+CODES: dict[np.dtype, int] = {np.dtype(np.uint16): 8, np.dtype(np.int32): 4}
 LARGEST_UINT16_VOCABULARY = 65_500  # Megatron's own bound
 
 

@@ -119,7 +119,7 @@ def _shards(
     ends = np.cumsum(packing.length)[packing.row_starts[1:] - 1]
     cuts = np.flatnonzero(np.diff(ends // shard_tokens)) + 1
     bounds = np.concatenate([[0], cuts, [packing.rows]]) if packing.rows else np.zeros(1, np.int64)
-    jobs = []
+    jobs: list[Shard] = []
     for low, high in zip(bounds[:-1], bounds[1:], strict=True):
         pieces = slice(packing.row_starts[low], packing.row_starts[high])
         ids = doc_ids[packing.document[pieces]]

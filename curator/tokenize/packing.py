@@ -70,4 +70,5 @@ def mixed(keys: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Mix a piece's start into its document's key, so that the rows of a long document are spread out."""
     value = keys ^ (start.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
     value = (value ^ (value >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-    return value ^ (value >> np.uint64(32))
+    mixed_bits: np.ndarray = value ^ (value >> np.uint64(32))
+    return mixed_bits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,7 +13,7 @@ import xxhash
 
 from curator import frames, kernels
 from curator.errors import ModelError
-from curator.kernels.arrow import buffers
+from curator.kernels.arrow import each
 from curator.run.corpus import Corpus
 from curator.stage import CorpusStage, Frame, Mapper
 from millrace import storage
@@ -75,9 +74,7 @@ class Tokenize(CorpusStage):
 
 def keys_of(frame: Frame, seed: int) -> Frame:
     """Hash each document's id with a seed: an order that no partitioning changes (XXH3-64, `key`)."""
-    offsets, data = buffers(frame["id"])
-    view, ends = memoryview(data), offsets.tolist()
-    hashes = (xxhash.xxh3_64_intdigest(view[a:b], seed) for a, b in itertools.pairwise(ends))
+    hashes = (xxhash.xxh3_64_intdigest(id, seed) for id in each(frame["id"]))
     return frames.like(frame["id"], {"key": np.fromiter(hashes, np.uint64, len(frame))})
 
 

@@ -1,7 +1,9 @@
 """Records of archives: all of them, or BadFile."""
 
 import gzip
+import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +26,8 @@ def _arc(*blocks: bytes) -> list[bytes]:
     return members + [b"http://x/a b 1.2.3.4 20140216050221 text/html %d\n%s\n" % (len(b), b) for b in blocks]
 
 
+# what cannot be compressed, and is larger than all buffers, so that errors come while blocks are read
+NOISE = hashlib.shake_128(b"seed").digest(5 << 20)
 BLOCKS = (b"first " * 30, b"second", b"third " * 5000)
 FORMATS = {
     "warc": _warc(*BLOCKS),
@@ -75,7 +79,25 @@ def test_garbage_after_the_last_record_is_noticed(kind: str) -> None:
         _blocks(b"".join(FORMATS[kind]) + b"garbage" * 10)
 
 
-@pytest.mark.parametrize("kind", ["warc.gz", "warc.zst", "arc.gz"])
+@pytest.mark.parametrize(
+    ("make", "compress"),
+    [
+        (_warc, gzip.compress),
+        (_warc, lambda data: pa.compress(data, "zstd", asbytes=True)),
+        (_warc, bytes),
+        (_arc, gzip.compress),
+        (_arc, bytes),
+    ],
+)
+def test_a_large_block_cut_short_is_noticed_while_it_is_read(
+    make: Callable[..., list[bytes]], compress: Callable[[bytes], bytes]
+) -> None:
+    data = compress(b"".join(make(b"first", NOISE)))
+    with pytest.raises(BadFile):
+        _blocks(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("kind", ["warc.gz", "arc.gz"])  # zstd has no checksum, unless asked for
 def test_a_changed_byte_is_noticed(kind: str) -> None:
     data = bytearray(b"".join(FORMATS[kind]))
     data[len(data) // 2] ^= 0xFF

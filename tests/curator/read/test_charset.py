@@ -60,9 +60,7 @@ def test_any_bytes_become_text_without_nul_or_surrogates(data: bytes, label: str
 
 def _pages(shared: Path) -> list[tuple[str, bytes, str]]:
     """Real pages: path, bytes, and the text by the right codec."""
-    languages = (
-        "croatian hungarian slovak slovene bulgarian russian arabic greek turkish czech romanian hebrew"
-    )
+    languages = "croatian hungarian slovak slovene bulgarian russian arabic greek turkish czech romanian hebrew"
     pages = []
     with tarfile.open(shared / "data/charset/chardet_pages.tar.gz") as archive:
         for member in archive:

@@ -223,11 +223,8 @@ def test_splitting_a_file_changes_nothing(tmp_path_factory, lines, end, ends, st
 def test_splits_cover_a_plain_file():
     reader = ReadJsonl("x", part_mb=1)
     assert reader.splits("x.jsonl", 1 << 20) == [None]
-    assert reader.splits("x.jsonl", (2 << 20) + 5) == [
-        (0, 1 << 20),
-        (1 << 20, 2 << 20),
-        (2 << 20, (2 << 20) + 5),
-    ]
+    third = 699_053  # of 2 MiB and 5 bytes: equal parts, none over part_mb
+    assert reader.splits("x.jsonl", (2 << 20) + 5) == [(0, third), (third, 2 * third), (2 * third, (2 << 20) + 5)]
     assert reader.splits("x.jsonl.GZ", 9 << 20) == [None]
 
 
