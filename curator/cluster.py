@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import logging
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -93,11 +94,20 @@ def _local(kind: str, module: Callable[[], Any], **options: Any) -> Iterator[Clu
         "distributed.worker.daemon": False,  # a worker may start processes of its own
         "distributed.comm.timeouts.connect": "60s",
         "distributed.admin.tick.limit": "1h",  # a kernel may hold a worker's thread for a while
+        "distributed.worker.preload": [*dask.config.get("distributed.worker.preload"), __name__],
     }
     with dask.config.set(settings):
         cluster = getattr(module(), kind)(dashboard_address="127.0.0.1:0", **options)
         with cluster, Client(cluster, set_as_default=False) as client:
             yield Cluster(client, len(cluster.workers), cluster.dashboard_link)
+
+
+def dask_setup(worker: Any) -> None:
+    """Leave Ctrl-C, which a terminal sends to all processes, to the one that started this worker.
+
+    Dask calls it, by this name, in every worker that it starts here.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def choose_device(device: str) -> str:

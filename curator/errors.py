@@ -1,8 +1,8 @@
 """Every error of the curator.
 
 * CuratorError          a user's mistake; one line, no traceback
-  - ColumnError         stages whose columns do not fit
   - SpecError           YAML or settings that do not describe a pipeline
+    - ColumnError       stages whose columns do not fit
   - InputError          input that is missing, or changed since the run began
   - RunError            a run folder that is in use, of another pipeline, or cleaned
   - DeviceError         a GPU was asked for and cannot be used
@@ -17,12 +17,12 @@ class CuratorError(MillraceError):
     """The root of the curator's errors."""
 
 
-class ColumnError(CuratorError, TypeError):
-    """Stages whose columns do not fit together."""
-
-
 class SpecError(CuratorError, ConfigError):
     """YAML or settings that do not describe a pipeline."""
+
+
+class ColumnError(SpecError, TypeError):
+    """Stages whose columns do not fit together."""
 
 
 class InputError(CuratorError):

@@ -51,21 +51,23 @@ def from_spec(spec: Any) -> Pipeline:
 
 def stage_from_spec(item: Any) -> Stage:
     """Make a stage from `Name` or {Name: {field: value}}."""
-    if isinstance(item, str):
-        name: str = item
-        values: Any = {}
-    elif isinstance(item, dict) and len(item) == 1:
-        name, values = next(iter(item.items()))
-    else:
-        raise SpecError(f"{item!r} is no stage; write Name or {{Name: {{field: value}}}}")
+    name, values = named(item)
     known = stages()
     if name not in known:
-        raise SpecError(
-            f"no stage is called {name}.{did_you_mean(str(name), known)} Stages: {', '.join(known)}"
-        )
-    if not isinstance(values or {}, dict):
+        raise SpecError(f"no stage is called {name}.{did_you_mean(name, known)} Stages: {', '.join(known)}")
+    return build(known[name], values)
+
+
+def named(item: Any) -> tuple[str, dict[str, Any]]:
+    """Return the name and settings that `Name` or {Name: {field: value}} says; raise SpecError for anything else."""
+    name, values = item, None
+    if isinstance(item, dict) and len(item) == 1:
+        name, values = next(iter(item.items()))
+    if not isinstance(name, str):
+        raise SpecError(f"{item!r} is no stage; write Name or {{Name: {{field: value}}}}")
+    if not isinstance(values, dict | None):
         raise SpecError(f"{name}: its settings are {values!r}; they must be a mapping of field: value")
-    return build(known[name], values or {})
+    return name, values or {}
 
 
 def load(url: str) -> list[Any]:
@@ -83,8 +85,7 @@ def dump(pipeline: Pipeline) -> str:
 
 def with_settings(spec: list[Any], settings: list[str]) -> list[Any]:
     """Return the spec with `Stage.field=value` settings applied; a value is read as YAML."""
-    items = [item if isinstance(item, dict) else {item: {}} for item in spec]
-    names = [next(iter(item)) for item in items]
+    names, values = map(list, zip(*map(named, spec), strict=True))
     for setting in settings:
         place, equals, text = setting.partition("=")
         stage, dot, name = place.partition(".")
@@ -97,8 +98,7 @@ def with_settings(spec: list[Any], settings: list[str]) -> list[Any]:
             )
         at = names.index(stage)
         try:
-            value = yaml.safe_load(text)
+            values[at] = {**values[at], name: yaml.safe_load(text)}
         except yaml.YAMLError:
             raise SpecError(f"--set {setting}: {text!r} is not a YAML value") from None
-        items[at] = {stage: {**(items[at][stage] or {}), name: value}}
-    return items
+    return [{name: given} for name, given in zip(names, values, strict=True)]

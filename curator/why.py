@@ -36,7 +36,7 @@ def why(folder: RunFolder, wanted: str) -> list[Fate]:
 
 
 def _find(folder: RunFolder, wanted: str) -> Iterator[Fate]:
-    if wanted.isdigit() and (fate := by_doc_id(folder, int(wanted))) is not None:
+    if wanted.isdecimal() and (fate := by_doc_id(folder, int(wanted))) is not None:
         yield fate
         return
     for kind in ("ledger", "documents"):

@@ -24,15 +24,15 @@ def build(cls: type[T], values: Mapping[str, Any]) -> T:
     for name in values:
         if name not in fields:
             raise ConfigError(
-                f"{cls.__name__} has no field {name}.{did_you_mean(name, fields)}"
+                f"{cls.__name__} has no field {name}.{did_you_mean(str(name), fields)}"
                 f" Fields: {', '.join(sorted(fields))}"
             )
     hints = typing.get_type_hints(cls)
     given = {name: convert(value, hints[name], f"{cls.__name__}.{name}") for name, value in values.items()}
-    try:
-        return cls(**given)
-    except TypeError as error:  # a required field is missing
-        raise ConfigError(f"{cls.__name__}: {str(error).replace('__init__() ', '')}") from None
+    missing = [name for name in _required(cls) if name not in given]
+    if missing:
+        raise ConfigError(f"{cls.__name__} needs {', '.join(missing)}")
+    return cls(**given)
 
 
 def convert(value: Any, hint: Any, name: str) -> Any:
@@ -64,6 +64,12 @@ def convert(value: Any, hint: Any, name: str) -> Any:
         if isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
             return value
     raise ConfigError(f"{name} is {value!r}; it must be {_readable(hint)}")
+
+
+def _required(cls: type) -> list[str]:
+    absent = dataclasses.MISSING
+    fields = dataclasses.fields(cls)
+    return [f.name for f in fields if f.init and f.default is absent and f.default_factory is absent]
 
 
 def _readable(hint: Any) -> str:

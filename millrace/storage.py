@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,8 @@ def list_folder(url: str) -> list[str]:
     if not exists(url):
         return []
     if is_local(url):
+        if not local_path(url).is_dir():
+            raise StorageError(f"{url} is a file; a folder was expected")
         return sorted(p.name for p in local_path(url).iterdir())
     system, path = _system(url)
     return sorted(name.rstrip("/").rpartition("/")[2] for name in system.ls(path, detail=False))
@@ -171,8 +174,10 @@ def writing(url: str) -> Iterator[IO[bytes]]:
                 raise
         else:
             system, path = _system(url)
-            with system.transaction, system.open(path, "wb") as stream:
-                yield stream
+            with tempfile.NamedTemporaryFile(suffix=TEMPORARY) as spooled:  # a stream cannot be taken back
+                yield spooled  # type: ignore[misc]
+                spooled.flush()
+                system.put_file(spooled.name, path)
     except StorageError:
         raise
     except OSError as error:
@@ -210,17 +215,15 @@ def lock(url: str, holder: str) -> Iterator[None]:
     if is_local(url):
         import fcntl
 
-        path = local_path(url)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+") as stream:
+        with _lock_file(url) as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 stream.seek(0)
-                raise BlockingIOError(stream.read().strip() or "another process") from None
+                raise BlockingIOError(stream.read().decode().strip() or "another process") from None
             stream.truncate(0)
-            stream.write(holder)
-            stream.flush()
+            with contextlib.suppress(OSError):  # a full disk: the lock holds without the words
+                stream.write(holder.encode())
             yield
     else:
         if exists(url):
@@ -230,3 +233,12 @@ def lock(url: str, holder: str) -> Iterator[None]:
             yield
         finally:
             remove(url)
+
+
+def _lock_file(url: str) -> IO[bytes]:
+    path = local_path(url)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+b", buffering=0)
+    except OSError as error:
+        raise StorageError(f"cannot write {url}: {error.strerror or error}") from error

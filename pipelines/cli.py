@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from millrace import __version__
 from millrace.config import did_you_mean
@@ -39,9 +39,16 @@ def _say(text: str, code: int) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says a mistake in one line, as every other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"millrace: {message}; see {self.prog} --help\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="millrace", description="Raw crawls to trained language models.", epilog=EXIT_CODES
     )
     top.add_argument("--version", action="version", version=f"millrace {__version__}")
@@ -119,7 +126,7 @@ def _add_run_options(made: argparse.ArgumentParser, required: bool) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
     return int(text)
 

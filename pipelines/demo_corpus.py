@@ -136,9 +136,8 @@ def _download(release: Release, archive: Path) -> bytes:
     command = [sys.executable, "-m", "pip", "download", *options.split(), f"sqlalchemy=={release.version}"]
     with tempfile.TemporaryDirectory(prefix="millrace-demo-") as folder:
         backend = Path(folder, "backend")
-        (backend / "setuptools").mkdir(parents=True)
-        (backend / "setuptools" / "__init__.py").touch()
-        (backend / "setuptools" / "build_meta.py").write_text(BACKEND)
+        write_bytes(str(backend / "setuptools" / "__init__.py"), b"")
+        write_bytes(str(backend / "setuptools" / "build_meta.py"), BACKEND.encode())
         search = [str(backend), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(search)}
         done = subprocess.run(
@@ -171,8 +170,7 @@ def unpack(archive: Path, release: Release, folder: Path) -> None:
             stream = tar.extractfile(member)
             assert stream is not None  # it is a regular file
             file = folder / path.relative_to(root)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(stream.read())
+            write_bytes(str(file), stream.read())
             os.utime(file, (member.mtime, member.mtime))
     if not (folder / "index.html").exists():
         raise StorageError(f"{archive} holds no {root}/index.html")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from curator import frames
 from curator.cluster import Cluster
 from curator.rejections import RejectListed
 from curator.run.folder import RunFolder, part_name
+from curator.schema import arrow_schema
 from curator.stage import Filter, Frame, Mapper
 from millrace import storage, tables
 from millrace.progress import Progress
@@ -27,14 +28,15 @@ class Corpus:
 
     folder: RunFolder
     parts: tuple[int, ...]  # part numbers, ascending
-    place: str  # folder of the segment, below the run
+    documents: str  # folder of the segment's documents, below the run
     sketch_place: str  # folder of this stage's sketches, below the run
+    sketch_columns: dict[str, str]  # what they hold beside doc_id, name -> type name
     cluster: Cluster
     device: str
     progress: Progress
     fitted: tuple[Mapper | Filter | None, ...] = ()  # what the corpus stages fitted before have returned
     rejected: tuple[np.ndarray, ...] = ()  # doc_id uint64, ascending, of each of them that rejects
-    kept_where: str = field(default="")  # "": sketches are of this very segment, row for row
+    sketched_earlier: bool = False  # in a segment before this one, so some documents are gone since
 
     def sketches(self, *columns: str) -> Iterator[tuple[int, pa.Table]]:
         """Yield (part, table of doc_id and `columns`), one row a document still alive, by doc_id."""
@@ -46,13 +48,15 @@ class Corpus:
             yield part, table if alive.all() else table.filter(pa.array(alive))
 
     def sketched(self, *columns: str) -> pa.Table:
-        """Return the sketches of all parts as one table."""
-        return pa.concat_tables([table for _, table in self.sketches(*columns)])
+        """Return the sketches of all parts as one table; of no part, an empty one."""
+        kinds = {"doc_id": "uint64", **{name: self.sketch_columns[name] for name in columns}}
+        none = arrow_schema(kinds).empty_table()
+        return pa.concat_tables([none, *(table for _, table in self.sketches(*columns))])
 
     def _alive(self, part: int, ids: np.ndarray) -> np.ndarray:
         alive = np.ones(len(ids), bool)
-        if self.kept_where:
-            url = self.folder.path(self.kept_where, "documents", part_name(part) + ".parquet")
+        if self.sketched_earlier:
+            url = self.folder.path(self.documents, part_name(part) + ".parquet")
             alive &= np.isin(ids, tables.read_table(url, ["doc_id"])["doc_id"].to_numpy())
         for gone in self.rejected:
             low, high = np.searchsorted(gone, [part << 32, (part + 1) << 32])
@@ -69,7 +73,7 @@ class Corpus:
         """
         bounds = {part: np.searchsorted(ids, [part << 32, (part + 1) << 32]) for part in self.parts}
         tasks = [
-            _Look(self.folder.path(self.place, "documents", part_name(part) + ".parquet"),
+            _Look(self.folder.path(self.documents, part_name(part) + ".parquet"),
                   ids[low:high], columns, look, self.device)
             for part, (low, high) in bounds.items()
             if high > low
@@ -122,7 +126,7 @@ class Fitted:
 
     stage: Mapper | Filter | None
     key: str
-    folder: str  # below the run
+    seconds: float  # that fitting took
 
     def applied_key(self, folder: RunFolder, part: int) -> str:
         """Return what a part's outcome depends on: a list of rejections counts only if it names the part."""

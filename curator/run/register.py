@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
-from curator.errors import InputError, RunError
+from curator.errors import InputError, RunError, SpecError
 from curator.fingerprint import of_stage
 from curator.pipeline import Pipeline
 from curator.stage import Part, Reader
@@ -31,13 +31,19 @@ class Input:
 
 def patterns(reader: Reader) -> list[tuple[str, str]]:
     """Return (source, glob) pairs of a reader's `path`, which may be a glob, a list or {source: glob}."""
-    name = getattr(reader, "source", None) or "input"
     path = reader.path
-    if isinstance(path, str):
-        return [(name, path)]
-    if isinstance(path, dict):
-        return [(source, p) for source, ps in path.items() for p in ([ps] if isinstance(ps, str) else ps)]
-    return [(name, p) for p in path]
+    by_source = path if isinstance(path, dict) else {getattr(reader, "source", None) or "input": path}
+    found = [
+        (str(source), p)
+        for source, given in by_source.items()
+        for p in (given if isinstance(given, list | tuple) else [given])
+    ]
+    if not found or not all(isinstance(p, str) and p for _, p in found):
+        raise SpecError(
+            f"{type(reader).__name__}.path is {path!r}; it must be a glob, a list of globs or {{source: glob}}; "
+            "--input sets it"
+        )
+    return found
 
 
 def listing(reader: Reader) -> dict[str, tuple[str, File]]:

@@ -92,6 +92,8 @@ def run(
             pipeline,
             marks,
             job.used,
+            segments=[job.place_of(segment) or WORK_OF_LAST for segment in segments],
+            fit_seconds={index: fitted.seconds for index, fitted in job.fitted.items()},
             seconds=time.time() - began,
             workers=cluster.workers,
             device=device,
@@ -184,7 +186,8 @@ class _Job:
         sketched = [[index, of_sketch(stage)] for index, stage in segment.sketches]
         return digest(self.prints[: last + 1], sketched, self._columns(segment))
 
-    def _place(self, segment: Segment) -> str:
+    def place_of(self, segment: Segment) -> str:
+        """Return the folder of a segment below the run; "" for the last one, which publishes."""
         return "" if segment.last else f"work/segment-{segment.number}-{self._print_until(segment)}"
 
     def _columns(self, segment: Segment) -> dict[str, str]:
@@ -213,33 +216,26 @@ class _Job:
             before = None
             depends.append([item.part.url, item.part.source, item.part.split, item.bytes, item.stamp, limit])
         else:
-            before = self._place(self.segments[segment.number - 1])
+            before = self.place_of(self.segments[segment.number - 1])
             depends.append(self.keys[number])
         key = digest(self._print_until(segment), number, depends, segment.last)
         return PartTask(
-            self.folder, item.part, key, self._place(segment), before, tuple(stages), self.names,
+            self.folder, item.part, key, self.place_of(segment), before, tuple(stages), self.names,
             tuple(segment.sketches), self._columns(segment), self.batch_bytes, self.device, limit,
         )  # fmt: skip
 
     def _fit_all(self, segment: Segment, parts: tuple[int, ...]) -> None:
         earlier = tuple(self.fitted[index].stage for index in sorted(self.fitted))
-        corpus = Corpus(
-            self.folder,
-            parts,
-            self._place(segment),
-            "",
-            self.cluster,
-            self.device,
-            self.progress,
-            fitted=earlier,
-        )
+        documents = "/".join(filter(None, [self.place_of(segment), "documents"]))
+        corpus = Corpus(self.folder, parts, documents, "", {}, self.cluster, self.device, self.progress, earlier)
         keys = [self.keys[number] for number in parts]
         for index, stage in segment.fits:
             sketched = next(s for s in self.segments if (index, stage) in s.sketches)
             corpus = dataclasses.replace(
                 corpus,
-                sketch_place=f"{self._place(sketched) or WORK_OF_LAST}/{sketch_kind(index, stage)}",
-                kept_where="" if sketched is segment else self._place(segment),
+                sketch_place=f"{self.place_of(sketched) or WORK_OF_LAST}/{sketch_kind(index, stage)}",
+                sketch_columns=dict(stage.sketches),
+                sketched_earlier=sketched is not segment,
             )
             key = digest(self.prints[index], keys, [self.fitted[i].key for i, _ in segment.fits if i < index])
             self.fitted[index] = self._fit(index, stage, corpus, key)
@@ -262,7 +258,7 @@ class _Job:
                 "seconds": time.perf_counter() - began,
             }
             Marks(self.folder).write(marker, mark)
-        return Fitted(_unsaid(mark["stage"]), key, place)
+        return Fitted(_unsaid(mark["stage"]), key, mark["seconds"])
 
     @contextmanager
     def _said(self, label: str) -> Iterator[None]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import platform
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from curator import spec
@@ -23,6 +25,8 @@ def write(
     marks: dict[int, list[Mark]],
     inputs: list[Input],
     *,
+    segments: list[str],
+    fit_seconds: dict[int, float],
     seconds: float,
     workers: int,
     device: str,
@@ -40,7 +44,8 @@ def write(
         },
         "device": device,
         "workers": workers,
-        "seconds": round(seconds, 3),
+        "seconds": round(seconds, 3),  # of this call; a resumed run has spent others before
+        "segments": segments,
         "inputs": {
             "files": len({item.part.url for item in inputs}),
             "parts": len(inputs),
@@ -48,7 +53,7 @@ def write(
         },
         "read": sum(mark.get("read", 0) for mark in first),
         "documents": sum(ms[-1]["rows"] for ms in marks.values() if "quarantined" not in ms[0]),
-        "stages": stage_counts(pipeline, marks),
+        "stages": _with_fits(stage_counts(marks.values()), fit_seconds),
         "skipped": dict(sorted(_summed(mark.get("skipped", {}) for mark in first).items())),
         "quarantined": [mark["quarantined"] for mark in first if "quarantined" in mark],
         "kernel_fallback_bytes": sum(m.get("kernel_fallback_bytes", 0) for ms in marks.values() for m in ms),
@@ -58,10 +63,10 @@ def write(
     return content
 
 
-def stage_counts(pipeline: Pipeline, marks: dict[int, list[Mark]]) -> list[dict[str, Any]]:
+def stage_counts(marks: Iterable[list[Mark]]) -> list[dict[str, Any]]:
     """Sum documents, characters, seconds and reasons of each stage over all parts, in pipeline order."""
     totals: dict[int, dict[str, Any]] = {}
-    for mark in (mark for ms in marks.values() for mark in ms):
+    for mark in itertools.chain.from_iterable(marks):
         for count in mark["stages"]:
             total = totals.setdefault(
                 count["index"], {"stage": count["stage"], "index": count["index"], "rejected": Counter()}
@@ -73,6 +78,10 @@ def stage_counts(pipeline: Pipeline, marks: dict[int, list[Mark]]) -> list[dict[
         total["seconds"] = round(total["seconds"], 3)
         total["rejected"] = dict(total["rejected"].most_common())
     return [totals[index] for index in sorted(totals)]
+
+
+def _with_fits(stages: list[dict[str, Any]], fit_seconds: dict[int, float]) -> list[dict[str, Any]]:
+    return [{**stage, "fit_seconds": round(fit_seconds.get(stage["index"], 0.0), 3)} for stage in stages]
 
 
 def _summed(counts: Any) -> Counter[str]:

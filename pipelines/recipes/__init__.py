@@ -44,20 +44,23 @@ def load(recipe: str, inputs: list[str], settings: list[str], tokenizer: str | N
         )
     if not isinstance(items, list) or not items:
         raise SpecError(f"{recipe}: a recipe is a list of stages")
-    items = _with_input([item if isinstance(item, dict) else {item: {}} for item in items], inputs)
+    items = _with_input(items, inputs)
     if tokenizer:
         settings = [f"Tokenize.tokenizer={tokenizer}", *settings]
     return spec.from_spec(spec.with_settings(items, settings))
 
 
-def _with_input(items: list[dict[str, Any]], inputs: list[str]) -> list[dict[str, Any]]:
-    if not inputs:
-        return items
-    name = next(iter(items[0]))
+def _with_input(items: list[Any], inputs: list[str]) -> list[Any]:
+    name, settings = spec.named(items[0])
     known = spec.stages()
+    reads = name in known and issubclass(known[name], Reader)
+    if not inputs:
+        if not reads and name in known:
+            raise SpecError(f"the recipe begins with {name} and not with a reader, so --input must say what to read")
+        return items
     path: Any = inputs[0] if len(inputs) == 1 else inputs
-    if name in known and issubclass(known[name], Reader):
-        return [{name: {**(items[0][name] or {}), "path": path}}, *items[1:]]
+    if reads:
+        return [{name: {**settings, "path": path}}, *items[1:]]
     return [{reader_for(inputs): {"path": path}}, *items]
 
 

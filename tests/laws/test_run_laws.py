@@ -150,6 +150,15 @@ def test_number_of_workers_changes_no_byte(clean, tmp_path, workers):
     assert content(tmp_path / "run") == content(folder)
 
 
+def test_a_running_scheduler_changes_no_byte(clean, tmp_path):
+    from distributed import LocalCluster
+
+    glob, folder = clean[text_pipeline]
+    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+        text_pipeline(glob).run(str(tmp_path / "run"), scheduler=cluster.scheduler_address)
+    assert content(tmp_path / "run") == content(folder)
+
+
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_a_strict_device_changes_no_byte(clean, tmp_path, pipeline, monkeypatch):
     strict_cudf.install(monkeypatch.setitem)

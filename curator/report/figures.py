@@ -1,0 +1,138 @@
+"""The sections that show measurements: signals against their limits, duplicates beside their witnesses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from curator.report.bins import bins
+from curator.report.charts import histogram
+from curator.report.copies import Copies, Pair
+from curator.report.gather import Facts, Signal
+from curator.report.markup import count, element, named, plural, share, text, value
+from curator.report.spread import Limit, Spread
+from curator.report.worddiff import Run
+
+WORD = 80  # characters shown of one word
+
+
+def signals(facts: Facts) -> str:
+    """Return a small histogram of every signal, grouped by the filter that measures it."""
+    if not any(signal.spread.values for signal in facts.signals):
+        return ""
+    parts = [
+        '<h2 id="signals">Signals and their limits</h2>',
+        '<p class="note">How often each value was measured. A dashed line is a limit, its arrow points to what is '
+        'dropped, and <span class="key out"></span> bars lie beyond it. A document may lie beyond several limits '
+        "but is dropped for the first alone. Bars at the ends also hold what is off the axis.</p>",
+    ]
+    for stage, group in itertools.groupby(facts.signals, key=lambda signal: signal.stage):
+        members = [signal for signal in group if signal.spread.values]
+        if members:
+            most = max(signal.spread.values for signal in members)
+            measured = f"<small>measured on {plural(most, 'document')}</small>"
+            parts.append(f"<h3>{text(facts.stages[stage][0])} {measured}</h3>")
+            cards = [_signal(signal, most, facts.reasons) for signal in members]
+            parts.append(element("div", "".join(cards), "cards"))
+    return "".join(parts)
+
+
+def _signal(signal: Signal, most: int, reasons: Mapping[tuple[int, str], int]) -> str:
+    notes = []
+    for limit, over in zip(signal.spread.limits, signal.spread.over, strict=True):
+        fell = reasons.get((limit.stage, limit.reason), 0)
+        sign = "at least" if limit.below else "at most"
+        many = f"<b>{count(over)}</b> beyond ({share(over, signal.spread.values)})" if over else "none beyond"
+        notes.append(
+            f"{text(limit.name)}: {sign} {value(limit.value)} – {many}" + (f", {count(fell)} dropped" if over else "")
+        )
+    if signal.spread.values < most:
+        notes.append(f"measured on {plural(signal.spread.values, 'document')}")
+    return card(signal.name.replace("_", " "), signal.spread, notes)
+
+
+def card(title: str, spread: Spread, notes: list[str]) -> str:
+    """Return one small histogram with its title and notes (markup); a spread without values has none."""
+    shown = bins(spread)
+    if shown is None:
+        return ""
+    if shown.zeros is not None:
+        notes = [*notes, f"not drawn: {share(shown.zeros, spread.values)} are 0"]
+    picture = histogram(shown, spread.limits, f"Histogram of {title}, {plural(spread.values, 'value')}")
+    listed = element("ul", "".join(element("li", note) for note in notes)) if notes else ""
+    return element("div", f"{element('h4', text(title))}{picture}{listed}", "card")
+
+
+def duplicates(facts: Facts) -> str:
+    """Return what each deduplicating stage removed; near-duplicates beside what was kept instead."""
+    if not facts.copies:
+        return ""
+    parts = ['<h2 id="duplicates">Duplicates</h2>']
+    parts += [_exact(one, facts) if one.limit is None else _near(one, one.limit, facts) for one in facts.copies]
+    return "".join(parts)
+
+
+def _heading(one: Copies, facts: Facts, said: str) -> str:
+    return f"<h3>{text(facts.stages[one.stage][0])} <small>{said}</small></h3>"
+
+
+def _exact(one: Copies, facts: Facts) -> str:
+    most = one.clusters[0]
+    said = f"{plural(one.removed, 'copy').replace('copys', 'copies')} of {plural(one.witnesses, 'text')} removed"
+    opening = " ".join(word for run in most.left for word in run.words)
+    return _heading(one, facts, said) + (
+        f"<p>The text with most copies lost {count(one.largest)} of them; one is kept, {who(most.kept)}:</p>"
+        f'<div class="excerpt" dir="auto">{text(opening, 300) or "<i>(an empty text)</i>"}</div>'
+    )
+
+
+def _near(one: Copies, limit: Limit, facts: Facts) -> str:
+    documents = plural(one.removed, "document")
+    said = f"{documents} removed, each for one of {plural(one.witnesses, 'document')} that stayed in its place"
+    drawn = card("similarity to the witness", one.similarity, [f"Jaccard, at least {value(limit.value)} to be removed"])
+    parts = [_heading(one, facts, said), element("div", drawn, "cards")]
+    if one.pairs:
+        parts.append(
+            "<h3>Borderline pairs <small>the least similar of those removed: are they copies?</small></h3>"
+            + "".join(_pair(pair) for pair in one.pairs)
+        )
+    if one.clusters:
+        parts.append(
+            "<h3>Largest clusters <small>beside the removed document least like the kept one</small></h3>"
+            + "".join(_pair(pair) for pair in one.clusters)
+        )
+    return "".join(parts)
+
+
+def who(document: Mapping[str, Any]) -> str:
+    """Name a document by doc_id, id and URL; as text, for no link of a crawl is to be trusted."""
+    known = [named(document[name]) for name in ("id", "url") if document.get(name)]
+    return " · ".join([f"<b>{document['doc_id']}</b>", *known])
+
+
+def _pair(pair: Pair) -> str:
+    head = f"similarity <b>{pair.similarity:.3f}</b>"
+    if pair.removed > 1:
+        head += f" – {count(pair.removed)} documents removed for this witness"
+    parts = [f'<article class="pair"><header>{head}</header><div class="sides">']
+    for kind, title, document, runs in (
+        ("left", "Kept", pair.kept, pair.left),
+        ("right", "Removed", pair.gone, pair.right),
+    ):
+        words = " ".join(_run(run) for run in runs) or "<i>(no words)</i>"
+        parts.append(f'<div class="{kind}"><h5>{title} {who(document)}</h5><p dir="auto">{words}</p></div>')
+    parts.append("</div>")
+    if pair.removed > 1:
+        listed = "; ".join(f"{named(m['id'] or m['doc_id'])} {m['similarity']:.3f}" for m in pair.members)
+        more = f"; and {count(pair.removed - len(pair.members))} more" if pair.removed > len(pair.members) else ""
+        parts.append(f"<footer>Removed, by similarity: {listed}{more}</footer>")
+    parts.append("</article>")
+    return "".join(parts)
+
+
+def _run(run: Run) -> str:
+    if run.kind == "gap":
+        return f'<span class="gap">… {plural(run.count, "word")} …</span>'
+    words = " ".join(text(word, WORD) for word in run.words)
+    return element("mark", words) if run.kind == "only" else words
