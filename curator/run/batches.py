@@ -39,6 +39,7 @@ class StageCount:
 class Outcome:
     """One batch after the last stage."""
 
+    characters: int  # of its documents before the first stage
     frame: Frame
     dropped: pa.Table  # ledger rows, by doc_id
     signals: pa.Table  # doc_id and every signal measured in this segment, null where it was not
@@ -78,11 +79,11 @@ class Steps:
     def apply(self, frame: Frame) -> Outcome:
         """Take one batch through all stages. The frame's index counts its rows from 0."""
         height = len(frame)
-        outcome = Outcome(frame, ledger.SCHEMA.empty_table(), pa.table({}), [])
         dropped: list[pa.Table] = []
         measured: dict[str, pa.Array] = {}
         ids = frames.column_to_arrow(frame["doc_id"])
         lengths = _lengths(frame)
+        outcome = Outcome(int(lengths.sum()), frame, ledger.SCHEMA.empty_table(), pa.table({}), [])
         for group in self.groups:
             if isinstance(group[0][1], Filter):
                 frame, lengths = self._filter(

@@ -99,6 +99,7 @@ def _write_all(task: PartTask) -> Mark:
         for batch in _batches(task, counted):
             dropped.append(ledger.for_unread(batch.unread, task.part.number, task.names[0]))
             outcome = steps.apply(frames.from_arrow(batch.table, task.device))
+            counted.characters += outcome.characters
             _write_batch(task, outcome, written)
             dropped.append(outcome.dropped)
             signals.append(outcome.signals)
@@ -173,9 +174,6 @@ class _Reading:
         self.documents += len(batch.table) + len(batch.unread)
         self.skipped.update(batch.skipped)
         self.unread.update(item.reason for item in batch.unread)
-        column = "text" if "text" in batch.table.column_names else "html"
-        if column in batch.table.column_names:
-            self.characters += pc.sum(pc.utf8_length(batch.table[column])).as_py() or 0
 
     def count(self, task: PartTask) -> Any:
         from curator.run.batches import StageCount
