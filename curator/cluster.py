@@ -21,6 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 DEVICES = ("auto", "cpu", "gpu")
+WORKERS_WAIT = 60.0  # seconds; a batch system may still be starting them
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,10 @@ def _connected(address: str) -> Iterator[Cluster]:
     except (OSError, ValueError) as error:
         raise RunError(f"no Dask scheduler answers at {address}: {error}") from None
     with client:
+        try:
+            client.wait_for_workers(1, timeout=WORKERS_WAIT)
+        except TimeoutError:
+            raise RunError(f"the Dask scheduler at {address} has no workers after {WORKERS_WAIT:.0f} s") from None
         yield Cluster(client, len(client.scheduler_info()["workers"]), client.dashboard_link)
 
 

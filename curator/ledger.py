@@ -53,9 +53,7 @@ def rows(table: pa.Table, said: dict[str, Any]) -> pa.Table:
     return pa.table(whole, schema=SCHEMA)
 
 
-def for_rejected(
-    frame: Frame, rejected: dict[str, tuple[Column, dict[str, Any]]], stage: str, index: int
-) -> pa.Table:
+def for_rejected(frame: Frame, rejected: dict[str, tuple[Column, dict[str, Any]]], stage: str, index: int) -> pa.Table:
     """Return the rows of one filter: for each reason the mask of its documents and what explains it."""
     tables = [SCHEMA.empty_table()]
     for reason, (mask, explanation) in rejected.items():

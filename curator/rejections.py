@@ -35,9 +35,7 @@ class RejectListed(Filter):
     def all_ids(self) -> np.ndarray:
         """Return every listed doc_id, ascending."""
         names = [n for n in storage.list_folder(self.folder) if n.startswith("part-")]
-        ids = [
-            tables.read_table(storage.join(self.folder, n), ["doc_id"])["doc_id"].to_numpy() for n in names
-        ]
+        ids = [tables.read_table(storage.join(self.folder, n), ["doc_id"])["doc_id"].to_numpy() for n in names]
         return np.sort(np.concatenate(ids)) if ids else np.zeros(0, np.uint64)
 
     def measure(self, frame: Frame) -> Frame:

@@ -43,9 +43,7 @@ def to_spec(pipeline: Pipeline) -> list[dict[str, Any]]:
 def from_spec(spec: Any) -> Pipeline:
     """Make a pipeline from what YAML gives. Raises SpecError, ConfigError or ColumnError."""
     if not isinstance(spec, list) or not spec:
-        raise SpecError(
-            "a pipeline is a list of stages, such as [{ReadJsonl: {path: data/*.jsonl}}, ExactDedup]"
-        )
+        raise SpecError("a pipeline is a list of stages, such as [{ReadJsonl: {path: data/*.jsonl}}, ExactDedup]")
     return Pipeline([stage_from_spec(item) for item in spec])
 
 

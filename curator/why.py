@@ -29,7 +29,7 @@ def why(folder: RunFolder, wanted: str) -> list[Fate]:
     A doc_id is answered from its own part; an id or URL by reading those columns of all parts.
     """
     folder.require()
-    fates = [_with_chain(folder, fate) for fate in _find(folder, wanted)]
+    fates = [_with_chain(folder, fate) for fate in _find(folder, wanted)] if wanted else []
     if not fates:
         raise RunError(f"{folder.url} has no document with doc_id, id or URL {wanted}")
     return fates
@@ -60,11 +60,7 @@ def by_doc_id(folder: RunFolder, doc_id: int) -> Fate | None:
         if not storage.exists(url):
             continue
         with tables.open_parquet(url) as file:
-            columns = (
-                None
-                if kind == "ledger"
-                else [c for c in ("doc_id", "id", "url") if c in file.schema_arrow.names]
-            )
+            columns = None if kind == "ledger" else [c for c in ("doc_id", "id", "url") if c in file.schema_arrow.names]
             rows = file.read(columns=columns, use_threads=False)
         found = rows.filter(pc.equal(rows["doc_id"], pa.scalar(doc_id, pa.uint64()))).to_pylist()
         if found:
@@ -85,11 +81,15 @@ def _with_chain(folder: RunFolder, fate: Fate) -> Fate:
 
 def say(fate: Fate) -> str:
     """Put a fate in words, a line each."""
-    lines = [" ".join(str(v) for v in fate.document.values() if v), "  " + _said(fate.row)]
+    lines = [_named(fate), "  " + _said(fate.row)]
     for step in fate.chain:
-        lines.append(f"  witness {' '.join(str(v) for v in step.document.values() if v)}")
+        lines.append(f"  witness {_named(step)}")
         lines.append("    " + _said(step.row))
     return "\n".join(lines)
+
+
+def _named(fate: Fate) -> str:
+    return " ".join(str(value) for value in fate.document.values() if value not in (None, ""))
 
 
 def _said(row: dict[str, Any] | None) -> str:

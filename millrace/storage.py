@@ -60,9 +60,7 @@ def find(pattern: str) -> list[File]:
     else:
         system, path = _system(pattern)
         try:
-            details = (
-                system.glob(path, detail=True) if globbing.has_magic(path) else {path: system.info(path)}
-            )
+            details = system.glob(path, detail=True) if globbing.has_magic(path) else {path: system.info(path)}
         except (OSError, ValueError) as error:
             raise StorageError(f"cannot list {pattern}: {error}") from None
         found = [
@@ -175,7 +173,7 @@ def writing(url: str) -> Iterator[IO[bytes]]:
         else:
             system, path = _system(url)
             with tempfile.NamedTemporaryFile(suffix=TEMPORARY) as spooled:  # a stream cannot be taken back
-                yield spooled  # type: ignore[misc]
+                yield spooled
                 spooled.flush()
                 system.put_file(spooled.name, path)
     except StorageError:

@@ -161,9 +161,7 @@ def write_table(url: str, table: pa.Table) -> dict[str, Any]:
 def read_table(url: str, columns: list[str] | None = None) -> pa.Table:
     """Return a table written here: memory-mapped where it is a local .arrow file."""
     if url.endswith(".arrow"):
-        source = (
-            pa.memory_map(str(storage.local_path(url))) if storage.is_local(url) else storage.read_bytes(url)
-        )
+        source = pa.memory_map(str(storage.local_path(url))) if storage.is_local(url) else storage.read_bytes(url)
         table = pa.ipc.open_file(source).read_all()
         return table.select(columns) if columns is not None else table
     with open_parquet(url) as file:

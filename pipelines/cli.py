@@ -48,9 +48,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    top = _Parser(
-        prog="millrace", description="Raw crawls to trained language models.", epilog=EXIT_CODES
-    )
+    top = _Parser(prog="millrace", description="Raw crawls to trained language models.", epilog=EXIT_CODES)
     top.add_argument("--version", action="version", version=f"millrace {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
@@ -76,9 +74,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run_options(curate, required=True)
     curate.add_argument("--plan", action="store_true", help="say what would run, and run nothing")
 
-    demo = command(
-        "demo", _demo, "Run the web recipe on a small real crawl, made on this machine.", "millrace demo"
-    )
+    demo = command("demo", _demo, "Run the web recipe on a small real crawl, made on this machine.", "millrace demo")
     _add_run_options(demo, required=False)
 
     for name, run, text, example in (
@@ -91,9 +87,7 @@ def parser() -> argparse.ArgumentParser:
         ),
     ):
         command(name, run, text, example).add_argument("run", help="a run folder")
-    why = command(
-        "why", _why, "Say why a document was kept or dropped.", "millrace why runs/web http://example.com/"
-    )
+    why = command("why", _why, "Say why a document was kept or dropped.", "millrace why runs/web http://example.com/")
     why.add_argument("run", help="a run folder")
     why.add_argument("id", help="doc_id, id or URL of the document")
     stages = command("stages", _stages, "List the stages, or describe one.", "millrace stages FuzzyDedup")
@@ -102,9 +96,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_run_options(made: argparse.ArgumentParser, required: bool) -> None:
-    made.add_argument(
-        "--output", required=required, default="runs/demo", metavar="RUN", help="the run folder"
-    )
+    made.add_argument("--output", required=required, default="runs/demo", metavar="RUN", help="the run folder")
     made.add_argument(
         "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="change a setting; repeatable"
     )
@@ -117,9 +109,7 @@ def _add_run_options(made: argparse.ArgumentParser, required: bool) -> None:
     made.add_argument(
         "--scheduler", metavar="ADDR", help="address of a running Dask scheduler, such as tcp://host:8786"
     )
-    made.add_argument(
-        "--tokenizer", metavar="FILE", help="a tokenizer.json; default: train one on the kept text"
-    )
+    made.add_argument("--tokenizer", metavar="FILE", help="a tokenizer.json; default: train one on the kept text")
     made.add_argument("--device", default="auto", choices=["auto", "cpu", "gpu"])
     made.add_argument("--limit", type=_count, metavar="N", help="read only the first N documents")
     made.add_argument("--strict", action="store_true", help="stop at the first unreadable file")
@@ -164,8 +154,6 @@ def _run(pipeline: Any, given: Any) -> int:
     report = write_report(result.folder)
     print(funnel(result.summary))
     print(f"report     {report}")
-    for bad in result.quarantined:
-        print(f"quarantined {bad['file']}: {bad['reason']}", file=sys.stderr)
     return QUARANTINED if result.quarantined else DONE
 
 

@@ -140,16 +140,12 @@ def _download(release: Release, archive: Path) -> bytes:
         write_bytes(str(backend / "setuptools" / "build_meta.py"), BACKEND.encode())
         search = [str(backend), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(search)}
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         fetched = list(Path(folder).glob("*.tar.gz"))
         if done.returncode != 0 or len(fetched) != 1:
             errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
             reason = errors[-1].removeprefix("ERROR: ") if errors else f"exit status {done.returncode}"
-            raise DemoError(
-                f"pip cannot fetch {release.archive}: {reason}; without a network, put it at {archive}"
-            )
+            raise DemoError(f"pip cannot fetch {release.archive}: {reason}; without a network, put it at {archive}")
         return fetched[0].read_bytes()
 
 

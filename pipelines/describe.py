@@ -24,9 +24,12 @@ def describe_stage(stage: type[Stage]) -> str:
             said = columns if isinstance(columns, tuple) else (f"{c} {k}" for c, k in columns.items())
             lines.append(f"{name:<8}{', '.join(said)}")
     lines.append("fields")
-    for field in dataclasses.fields(stage):  # type: ignore[arg-type]
+    fields = dataclasses.fields(stage)  # type: ignore[arg-type]
+    width = max((len(field.name) for field in fields), default=0)
+    types = max((len(str(field.type)) for field in fields), default=0)
+    for field in fields:
         default = "required" if field.default is dataclasses.MISSING else repr(field.default)
-        lines.append(f"  {field.name:<22}{field.type!s:<36}{default}")
+        lines.append(f"  {field.name:<{width}}  {field.type!s:<{types}}  {default}")
     return "\n".join(lines)
 
 

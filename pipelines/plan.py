@@ -36,14 +36,10 @@ def describe(pipeline: Pipeline) -> str:
         files = [file for _, file in listing(reader).values()]
         parts = sum(len(reader.splits(file.url, file.bytes)) for file in files)
         stored = sum(file.bytes for file in files)
-        text = sum(
-            file.bytes * next((x for e, x in EXPANSION.items() if file.url.endswith(e)), 1) for file in files
-        )
+        text = sum(file.bytes * next((x for e, x in EXPANSION.items() if file.url.endswith(e)), 1) for file in files)
         lines.append(f"input   {len(files)} files, {parts} parts, {stored / 1e6:.1f} MB stored")
         seconds = estimate(pipeline, text / 1e6)
-        lines.append(
-            f"cost    about {seconds:.0f} CPU seconds, if the input unpacks to {text / 1e6:.0f} MB (a guess)"
-        )
+        lines.append(f"cost    about {seconds:.0f} CPU seconds, if the input unpacks to {text / 1e6:.0f} MB (a guess)")
     return "\n".join([*lines, *planned(pipeline)])
 
 

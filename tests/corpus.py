@@ -52,9 +52,7 @@ def documents(count: int = 240, seed: int = 7) -> list[dict[str, Any]]:
         elif kind < 0.90:
             text = sentence(rng)
         elif kind < 0.94:
-            text = "Der schnelle braune Fuchs springt über den faulen Hund und läuft davon. " * rng.randint(
-                8, 12
-            )
+            text = "Der schnelle braune Fuchs springt über den faulen Hund und läuft davon. " * rng.randint(8, 12)
         elif kind < 0.97:
             text = prose(rng, 15).replace("e", "Ã©") + "\x00\x07"
         else:

@@ -59,9 +59,7 @@ def test_every_package_is_listed():
 def test_steps_of_the_curator_do_not_import_each_other(step):
     others = {f"curator.{other}" for other in STEPS if other != step}
     for path in modules(f"curator/{step}"):
-        crossing = {
-            name for name in imported(path) for other in others if (name + ".").startswith(other + ".")
-        }
+        crossing = {name for name in imported(path) for other in others if (name + ".").startswith(other + ".")}
         assert not crossing, (path, crossing)
 
 
@@ -70,17 +68,13 @@ def test_the_core_of_the_curator_knows_no_single_step():
     for path in core:
         if path.name == "__init__.py" and path.parent.name == "curator":
             continue  # the public names
-        crossing = {
-            name for name in imported(path) for step in STEPS if (name + ".").startswith(f"curator.{step}.")
-        }
+        crossing = {name for name in imported(path) for step in STEPS if (name + ".").startswith(f"curator.{step}.")}
         assert not crossing, (path, crossing)
 
 
 def test_kernels_do_not_import_the_runner():
     for path in modules("curator/kernels"):
-        assert not {name for name in imported(path) if name.startswith(("curator.run", "curator.cluster"))}, (
-            path
-        )
+        assert not {name for name in imported(path) if name.startswith(("curator.run", "curator.cluster"))}, path
 
 
 def test_rapids_has_one_door():
@@ -103,17 +97,13 @@ def test_only_the_storage_door_opens_files_for_writing():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
-                modes = [
-                    a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)
-                ]
+                modes = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
                 opens = (
                     called.endswith("open")
                     and called != "os.fdopen"
                     and set(modes) & {"w", "wb", "a", "ab", "x", "xb", "w+", "a+"}
                 )
-                writes = called.endswith((".write_text", ".write_bytes")) and not called.startswith(
-                    "storage."
-                )
+                writes = called.endswith((".write_text", ".write_bytes")) and not called.startswith("storage.")
                 assert not opens, (path, node.lineno)
                 assert not writes, (path, node.lineno)
 
@@ -127,6 +117,4 @@ def test_heavy_libraries_are_not_imported_before_they_are_needed(module):
 
 def test_modules_hold_one_idea():
     for path in modules(*PACKAGES, "benchmarks"):
-        assert len(path.read_text().splitlines()) <= 400, (
-            f"{path} has more than 400 lines: split it at the idea"
-        )
+        assert len(path.read_text().splitlines()) <= 400, f"{path} has more than 400 lines: split it at the idea"

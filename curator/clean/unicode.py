@@ -65,9 +65,7 @@ class FixUnicode(Mapper):
         config = _config(self.form, self.uncurl_quotes)
         literal = config._replace(unescape_html=False)
         cut = [list(_segments(text, config.max_decode_length)) for text in texts]
-        found = iter(
-            self._suspect(pa.array([s for parts in cut for s in parts], pa.large_string())).to_pylist()
-        )
+        found = iter(self._suspect(pa.array([s for parts in cut for s in parts], pa.large_string())).to_pylist())
         for parts in cut:
             now = config
             for i, segment in enumerate(parts):

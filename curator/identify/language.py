@@ -108,9 +108,7 @@ def _load(path: str) -> Any:
     import fasttext
 
     if not Path(path).is_file():
-        raise ModelError(
-            f"there is no model file {path}; expected a supervised fastText model (.bin or .ftz)"
-        )
+        raise ModelError(f"there is no model file {path}; expected a supervised fastText model (.bin or .ftz)")
     try:
         model = fasttext.load_model(path).f
         kind = model.getArgs().model.name

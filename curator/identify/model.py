@@ -45,9 +45,7 @@ def _check(path: Path) -> None:
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from None
     if found != SHA256:
-        raise ModelError(
-            f"{path} is not {NAME}: its sha256 is {found}, expected {SHA256}; delete it to fetch it anew"
-        )
+        raise ModelError(f"{path} is not {NAME}: its sha256 is {found}, expected {SHA256}; delete it to fetch it anew")
 
 
 def _fetch(path: Path) -> None:

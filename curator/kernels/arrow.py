@@ -36,9 +36,5 @@ def flatten(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         array = pc.fill_null(array, "")
     _, offsets, data = array.buffers()
     first = array.offset
-    starts = (
-        np.frombuffer(offsets, np.int64)[first : first + len(array) + 1]
-        if len(array)
-        else np.zeros(1, np.int64)
-    )
+    starts = np.frombuffer(offsets, np.int64)[first : first + len(array) + 1] if len(array) else np.zeros(1, np.int64)
     return starts, np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)

@@ -123,9 +123,7 @@ def is_ellipsis(text: np.ndarray, i: int) -> bool:
 
 
 @compiled
-def read_word(
-    text: np.ndarray, classes: np.ndarray, i: int, hashes: np.ndarray, n: int
-) -> tuple[int, int, int]:
+def read_word(text: np.ndarray, classes: np.ndarray, i: int, hashes: np.ndarray, n: int) -> tuple[int, int, int]:
     """Read the word at byte i, whose first character is the n-th of all words.
 
     Fill hashes[n + 1:] with the hashes of all characters up to each of the word's. Return the byte
@@ -159,9 +157,7 @@ def stop_word(text: np.ndarray, start: int, stop: int) -> int:
 
 
 @compiled
-def count_words(
-    text: np.ndarray, classes: np.ndarray, hashes: np.ndarray, ends: np.ndarray, row: Any
-) -> None:
+def count_words(text: np.ndarray, classes: np.ndarray, hashes: np.ndarray, ends: np.ndarray, row: Any) -> None:
     """Count the words (str.split) of each kind, and index them for the n-grams.
 
     hashes  # (characters of words + 1) uint64: polynomial hash of the words' first i characters

@@ -11,6 +11,7 @@ from curator.kernels import lsh, shingles, signals, sketch
 from curator.kernels.arrow import buffers, each
 from curator.stage import Column, Frame
 
+
 def text_signals(text: Column, names: tuple[str, ...]) -> Frame:
     return frames.like(text, signals.measure(*buffers(text), names))
 

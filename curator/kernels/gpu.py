@@ -17,9 +17,7 @@ def through_cpu(name: str) -> Callable[..., Frame]:
     @functools.wraps(getattr(cpu, name))
     def version(column: Column, *arguments: Any) -> Frame:
         host = frames.column_to_arrow(column)
-        result = frames.to_arrow(
-            getattr(cpu, name)(frames.from_arrow(host_table(host))["column"], *arguments)
-        )
+        result = frames.to_arrow(getattr(cpu, name)(frames.from_arrow(host_table(host))["column"], *arguments))
         fallback.add(host.nbytes + result.nbytes)
         return frames.like(column, {n: result[n] for n in result.column_names})
 

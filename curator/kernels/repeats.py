@@ -111,9 +111,7 @@ def next_newlines(text: np.ndarray, i: int, stop: int, least: int) -> tuple[int,
 
 
 @compiled
-def count_repeats(
-    text: np.ndarray, start: int, stop: int, least: int, table: np.ndarray
-) -> tuple[int, int, int]:
+def count_repeats(text: np.ndarray, start: int, stop: int, least: int, table: np.ndarray) -> tuple[int, int, int]:
     """Split text[start:stop] at runs of `least` or more newlines, as re.split does.
 
     Return the number of pieces, of pieces that stand earlier already, and the characters of these.
@@ -208,9 +206,7 @@ def first_place(table: np.ndarray, key: Hash, i: int, place_bits: int) -> int:
 
 
 @compiled
-def top_ngram(
-    n: int, words: int, index: Index, space: np.ndarray, times: np.ndarray, repeats: np.ndarray
-) -> int:
+def top_ngram(n: int, words: int, index: Index, space: np.ndarray, times: np.ndarray, repeats: np.ndarray) -> int:
     """Return the characters, with single spaces, of all occurrences of the most frequent n-gram;
     of several, the one that comes first.
 

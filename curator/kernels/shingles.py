@@ -50,9 +50,7 @@ def frozen(array: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def hash_shingles(
-    document: np.ndarray, fold: np.ndarray, width: int, text: np.ndarray, hashes: np.ndarray
-) -> int:
+def hash_shingles(document: np.ndarray, fold: np.ndarray, width: int, text: np.ndarray, hashes: np.ndarray) -> int:
     """Hash the shingles of a document's UTF-8 bytes to `hashes`, in order; return how many there are."""
     words = hash_words(text, normalise(document, fold, text), hashes)
     if words == 0:

@@ -36,9 +36,7 @@ GROUPS = {
         *(f"duplicate_{n}_gram" for n in (5, 6, 7, 8, 9, 10)),
     ),
 }  # fmt: skip
-COUNTS = np.dtype(
-    [(name, np.int64) for name in ("characters", *(name for g in GROUPS.values() for name in g))]
-)
+COUNTS = np.dtype([(name, np.int64) for name in ("characters", *(name for g in GROUPS.values() for name in g))])
 
 
 class Wanted(NamedTuple):
@@ -72,9 +70,7 @@ _DEFINITIONS = {
     "ellipsis_lines": Signal("ellipsis_lines", "lines", "fraction of the lines that end in '...' or '…'"),
     "alpha_words": Signal("alpha_words", "words", "fraction of the words that hold a letter"),
     "stop_words": Signal("stop_words", None, "how many of the, be, to, of, and, that, have, with occur"),
-    "duplicate_lines": Signal(
-        "duplicate_lines", "split_lines", "fraction of the lines that stand earlier already"
-    ),
+    "duplicate_lines": Signal("duplicate_lines", "split_lines", "fraction of the lines that stand earlier already"),
     "duplicate_line_characters": Signal(
         "duplicate_line_characters", "characters", "fraction of the characters in duplicate lines"
     ),
@@ -100,10 +96,7 @@ _DEFINITIONS = {
     },
 }
 
-SIGNALS = {
-    name: ("float64" if signal.divisor else "int64", signal.definition)
-    for name, signal in _DEFINITIONS.items()
-}
+SIGNALS = {name: ("float64" if signal.divisor else "int64", signal.definition) for name, signal in _DEFINITIONS.items()}
 
 
 def measure(offsets: np.ndarray, data: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:

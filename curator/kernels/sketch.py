@@ -24,9 +24,7 @@ VACANT = np.uint64(0xFFFFFFFFFFFFFFFF)
 RUN = 1024  # shingles hashed in one go: bins and values stay in the first-level cache
 
 
-def sketch(
-    offsets: np.ndarray, data: np.ndarray, size: int, width: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def sketch(offsets: np.ndarray, data: np.ndarray, size: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (sketches uint32 (rows, size), empty bool (rows)) of documents' word shingles.
 
     offsets: int64 (rows + 1) into data, UTF-8 bytes; 0 <= seed < 2**32. A document without words is

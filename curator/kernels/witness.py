@@ -51,9 +51,7 @@ def witness_rule(
     numbers = buckets(keys)
     sizes = np.bincount(numbers[numbers >= 0])
     begins = np.concatenate(([0], np.cumsum(np.minimum(sizes, cap))))
-    members = Members(
-        np.empty(begins[-1], np.int64), begins, begins[:-1].copy(), np.zeros(sizes.size, np.bool_)
-    )
+    members = Members(np.empty(begins[-1], np.int64), begins, begins[:-1].copy(), np.zeros(sizes.size, np.bool_))
     witness, similarity = _decide(numbers, members, order, starts, flat, threshold, cap)
     return Witnesses(witness, similarity, int(members.over_cap.sum()))
 

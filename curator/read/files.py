@@ -81,13 +81,11 @@ def table(number: int, source: str, rows: Any, columns: dict[str, pa.Array], wri
     """Return documents as a table of the columns and types in `writes`, in that order."""
     ids = doc_ids(number, rows)
     own = {"doc_id": ids, "source": pa.repeat(pa.scalar(source, pa.large_string()), len(ids))} | columns
-    return pa.table(
-        {name: own[name] for name in writes}, pa.schema([(n, arrow_type(k)) for n, k in writes.items()])
-    )
+    return pa.table({name: own[name] for name in writes}, pa.schema([(n, arrow_type(k)) for n, k in writes.items()]))
 
 
 @contextlib.contextmanager
-def reading(url: str) -> Iterator[None]:
+def reading() -> Iterator[None]:
     """Turn every way in which a file's bytes can be wrong into BadFile with a reason of one line."""
     import lzma
     import zlib
@@ -95,7 +93,7 @@ def reading(url: str) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, zlib.error, lzma.LZMAError, StorageError, pa.ArrowException) as error:
-        raise BadFile(f"cannot read {url} to its end: {' '.join(str(error).split())}") from error
+        raise BadFile(f"cannot be read to its end: {' '.join(str(error).split())}") from error
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ class ReadJsonl(Reader):
 
     def read(self, part: Part, batch_bytes: int) -> Iterator[Batch]:
         """Yield the part's documents. Raises BadFile where the file is empty or damaged."""
-        with files.reading(part.url), files.opening(part.url) as stream:
+        with files.reading(), files.opening(part.url) as stream:
             row, batch = 0, _Batch(self, part)
             for start, line in _lines(stream, part.split):
                 if batch.bytes and batch.bytes + len(line) > batch_bytes:

@@ -63,7 +63,7 @@ class ReadParquet(Reader):
 
     def read(self, part: Part, batch_bytes: int) -> Iterator[Batch]:
         """Yield the part's documents. Raises BadFile where the file is damaged or lacks a column."""
-        with files.reading(part.url), _opened(part.url) as file:
+        with files.reading(), _opened(part.url) as file:
             columns = self._columns(file.schema_arrow)
             start, stop = part.split or (0, file.num_row_groups)
             before = sum(file.metadata.row_group(i).num_rows for i in range(start))
@@ -77,9 +77,7 @@ class ReadParquet(Reader):
         needed = [self.text, *list(self.writes)[len(files.COLUMNS) :]]
         for name in needed:
             if name not in schema.names:
-                raise BadFile(
-                    f"no column {name}.{did_you_mean(name, schema.names)} Columns: {', '.join(schema.names)}"
-                )
+                raise BadFile(f"no column {name}.{did_you_mean(name, schema.names)} Columns: {', '.join(schema.names)}")
         if not _is_text(kind := schema.field(self.text).type):
             raise BadFile(f"column {self.text} is {kind}; expected string")
         return needed + [name for name in (self.id, self.url) if name in schema.names and name not in needed]
@@ -125,9 +123,7 @@ def _opened(url: str) -> Iterator[pq.ParquetFile]:
         if not stream.read(1):
             raise BadFile("empty file")
         source = str(storage.local_path(url)) if storage.is_local(url) else stream
-        with pq.ParquetFile(
-            source, memory_map=storage.is_local(url), page_checksum_verification=True
-        ) as file:
+        with pq.ParquetFile(source, memory_map=storage.is_local(url), page_checksum_verification=True) as file:
             yield file
 
 

@@ -52,4 +52,6 @@ def _checkpoint(folder: RunFolder, place: str, parts: list[str]) -> Checkpoint:
             best = [*ranked.get(key, []), (rank[key], example)]
             best.sort(key=lambda one: (one[0], one[1]["doc_id"]))  # the first of each part, then the second
             ranked[key] = best[:EXAMPLES]
-    return Checkpoint(place, tuple(sorted(stages)), {key: [example for _, example in few] for key, few in ranked.items()})
+    return Checkpoint(
+        place, tuple(sorted(stages)), {key: [example for _, example in few] for key, few in ranked.items()}
+    )

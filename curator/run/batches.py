@@ -70,10 +70,7 @@ class Steps:
         self.counts = {index: StageCount(names[index], index) for index, _ in stages}
         self._shown: Counter[tuple[int, str]] = Counter()
         self.signal_types = {
-            name: arrow_type(kind)
-            for _, s in stages
-            if isinstance(s, Filter)
-            for name, kind in s.stored().items()
+            name: arrow_type(kind) for _, s in stages if isinstance(s, Filter) for name, kind in s.stored().items()
         }
 
     def apply(self, frame: Frame) -> Outcome:
@@ -86,9 +83,7 @@ class Steps:
         outcome = Outcome(int(lengths.sum()), frame, ledger.SCHEMA.empty_table(), pa.table({}), [])
         for group in self.groups:
             if isinstance(group[0][1], Filter):
-                frame, lengths = self._filter(
-                    group, frame, lengths, height, dropped, measured, outcome.examples
-                )
+                frame, lengths = self._filter(group, frame, lengths, height, dropped, measured, outcome.examples)
             else:
                 (index, stage) = group[0]
                 assert isinstance(stage, Mapper), stage
@@ -172,9 +167,7 @@ class Steps:
         if wanted <= 0:
             return
         few = frames.to_arrow(frame[mask].head(wanted))
-        evidence = {
-            row["doc_id"]: row for row in rows.filter(pc.is_in(rows["doc_id"], few["doc_id"])).to_pylist()
-        }
+        evidence = {row["doc_id"]: row for row in rows.filter(pc.is_in(rows["doc_id"], few["doc_id"])).to_pylist()}
         self._shown[index, reason] += len(few)
         column = "text" if "text" in few.column_names else "html"
         texts = pc.utf8_slice_codeunits(few[column], 0, EXCERPT).to_pylist()

@@ -57,9 +57,7 @@ class RunFolder:
         """Refuse a folder that holds something else than a run."""
         names = [n for n in storage.list_folder(self.url) if not n.startswith(".")]
         if names and "inputs.json" not in names and names != ["work"]:
-            raise RunError(
-                f"{self.url} is not a run folder: it holds {', '.join(names[:3])}; choose another --output"
-            )
+            raise RunError(f"{self.url} is not a run folder: it holds {', '.join(names[:3])}; choose another --output")
 
     def require(self) -> None:
         """Refuse a folder that holds no finished run."""
@@ -71,9 +69,7 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Keep every other process from writing to the folder."""
         try:
-            with storage.lock(
-                storage.join(self.work, "lock"), f"process {os.getpid()} on {socket.gethostname()}"
-            ):
+            with storage.lock(storage.join(self.work, "lock"), f"process {os.getpid()} on {socket.gethostname()}"):
                 yield
         except BlockingIOError as error:
             raise RunError(f"{self.url} is in use by {error}") from None

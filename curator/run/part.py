@@ -113,9 +113,7 @@ def _write_all(task: PartTask) -> Mark:
         "read": counted.documents,
         "skipped": dict(sorted(counted.skipped.items())),
         "unread": dict(sorted(counted.unread.items())),
-        "stages": [
-            asdict(count) for count in (counted.count(task), *steps.counts.values()) if count is not None
-        ],
+        "stages": [asdict(count) for count in (counted.count(task), *steps.counts.values()) if count is not None],
         "examples": examples,
         "kernel_fallback_bytes": fallback.bytes_moved() - before_fallback,
     }
@@ -148,8 +146,7 @@ def _write_evidence(
     if whole is not None:
         written["signals"] = whole.combine_chunks()
     return {
-        task.file(kind): tables.write_table(task.folder.path(task.file(kind)), table)
-        for kind, table in written.items()
+        task.file(kind): tables.write_table(task.folder.path(task.file(kind)), table) for kind, table in written.items()
     }
 
 

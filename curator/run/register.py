@@ -58,8 +58,8 @@ def listing(reader: Reader) -> dict[str, tuple[str, File]]:
 def register(pipeline: Pipeline, url: str, quarantined: set[int]) -> list[Input]:
     """Bring the register at `url` up to date with what the reader's globs name, and return it.
 
-    `quarantined` parts may change. Raises InputError for any other file that changed or is gone, and
-    RunError where the register belongs to a pipeline of other stages.
+    `quarantined` parts may change, and keep their number while their file is gone. Raises InputError for
+    any other file that changed or is gone, and RunError where the register is of a pipeline of other stages.
     """
     reader = pipeline.stages[0]
     assert isinstance(reader, Reader)
@@ -74,13 +74,14 @@ def register(pipeline: Pipeline, url: str, quarantined: set[int]) -> list[Input]
         state = {"run_uid": state.get("run_uid", str(uuid.uuid4())), "parts": []}
     known = [_from_json(item) for item in state["parts"]]
     found = listing(reader)
-    inputs = [_still_there(item, found, item.part.number in quarantined) for item in known]
+    gone = [item for item in known if item.part.number in quarantined and item.part.url not in found]
+    inputs = [_still_there(item, found, item.part.number in quarantined) for item in known if item not in gone]
     inputs += _new_parts(reader, found, {item.part.url for item in known}, len(known))
     content = {
         "pipeline": shape,
         "reader": made_by,
         "run_uid": state["run_uid"],
-        "parts": [_to_json(item) for item in inputs],
+        "parts": [_to_json(item) for item in sorted([*gone, *inputs], key=lambda item: item.part.number)],
     }
     if content != state:
         storage.write_json(url, content)
@@ -99,9 +100,7 @@ def _still_there(item: Input, found: dict[str, tuple[str, File]], may_change: bo
     return Input(replace(item.part, source=source), file.bytes, file.stamp)
 
 
-def _new_parts(
-    reader: Reader, found: dict[str, tuple[str, File]], known: set[str], number: int
-) -> list[Input]:
+def _new_parts(reader: Reader, found: dict[str, tuple[str, File]], known: set[str], number: int) -> list[Input]:
     new: list[Input] = []
     for url in sorted(set(found) - known):
         source, file = found[url]

@@ -83,16 +83,15 @@ def run(
             if cluster.dashboard:
                 progress.say(f"dashboard: {cluster.dashboard}")
             storage.remove(folder.summary)  # from here on it would describe another state
-            job = _Job(
-                pipeline, folder, segments, cluster, device, progress, int(batch_mb * 1e6), limit, strict
-            )
+            job = _Job(pipeline, folder, segments, cluster, device, progress, int(batch_mb * 1e6), limit, strict)
             marks = job.run(inputs)
+        passed = max(map(len, marks.values()), default=0)  # segments that any part went through
         result = summary.write(
             folder,
             pipeline,
             marks,
             job.used,
-            segments=[job.place_of(segment) or WORK_OF_LAST for segment in segments],
+            segments=[job.place_of(segment) or WORK_OF_LAST for segment in segments[:passed]],
             fit_seconds={index: fitted.seconds for index, fitted in job.fitted.items()},
             seconds=time.time() - began,
             workers=cluster.workers,
@@ -133,11 +132,7 @@ class _Job:
             if segment.number == 0:
                 self.used, done = self._first(segment, inputs)
             else:
-                live = [
-                    i
-                    for i in inputs
-                    if i.part.number in marks and "quarantined" not in marks[i.part.number][0]
-                ]
+                live = [i for i in inputs if i.part.number in marks and "quarantined" not in marks[i.part.number][0]]
                 done = self._segment(segment, live)
             for number, mark in done.items():
                 marks.setdefault(number, []).append(mark)
@@ -159,10 +154,11 @@ class _Job:
                 done |= self._segment(segment, [item], left)
                 left -= done[item.part.number].get("read", 0)
             inputs = used
-        bad = sorted(n for n, mark in done.items() if "quarantined" in mark)
-        storage.write_json(self.folder.path("work", "quarantined.json"), bad)
+        bad = {n for n, mark in done.items() if "quarantined" in mark}
+        unseen = _quarantined_before(self.folder) - done.keys()
+        storage.write_json(self.folder.path("work", "quarantined.json"), sorted(bad | unseen))
         if bad and self.strict:
-            said = done[bad[0]]["quarantined"]
+            said = done[min(bad)]["quarantined"]
             raise InputError(f"--strict: {said['file']}: {said['reason']}")
         return inputs, done
 
@@ -270,10 +266,7 @@ class _Job:
         """Delete what an earlier run into this folder published and this one does not hold."""
         for kind in PUBLISHED:
             wanted = {
-                name.rpartition("/")[2]
-                for ms in marks.values()
-                for name in ms[-1]["files"]
-                if name.startswith(kind)
+                name.rpartition("/")[2] for ms in marks.values() for name in ms[-1]["files"] if name.startswith(kind)
             }
             for name in storage.list_folder(self.folder.path(kind)):
                 if name not in wanted:
@@ -284,8 +277,7 @@ def _files_below(folder: RunFolder, place: str) -> dict[str, Any]:
     from millrace import tables
 
     return {
-        f"{place}/{name}": tables.checksum(folder.path(place, name))
-        for name in storage.list_folder(folder.path(place))
+        f"{place}/{name}": tables.checksum(folder.path(place, name)) for name in storage.list_folder(folder.path(place))
     }
 
 

@@ -96,6 +96,4 @@ def _tokens(folder: RunFolder, pipeline: Pipeline) -> dict[str, Any] | None:
     if not any(stage.output == "tokens" for stage in pipeline.stages if hasattr(stage, "output")):
         return None
     manifest = storage.read_json(folder.path("tokens", "manifest.json"))
-    return {
-        name: manifest[name] for name in ("documents", "tokens", "rows", "fill", "vocab_size", "seq_length")
-    }
+    return {name: manifest[name] for name in ("documents", "tokens", "rows", "fill", "vocab_size", "seq_length")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -41,6 +42,7 @@ class Pack(CorpusStage):
     drops: ClassVar = ("tokens",)
     applied: ClassVar = False
     output: ClassVar = "tokens"
+    version: ClassVar = 2
 
     def __post_init__(self) -> None:
         for name in ("seq_length", "shard_tokens"):
@@ -117,10 +119,10 @@ def _shards(
 ) -> list[Shard]:
     """Cut the rows into shards: a shard ends with the row that reaches `shard_tokens`."""
     ends = np.cumsum(packing.length)[packing.row_starts[1:] - 1]
-    cuts = np.flatnonzero(np.diff(ends // shard_tokens)) + 1
-    bounds = np.concatenate([[0], cuts, [packing.rows]]) if packing.rows else np.zeros(1, np.int64)
+    full = np.flatnonzero(np.diff(ends // shard_tokens, prepend=0)) + 1
+    bounds = np.unique(np.concatenate([[0], full, [packing.rows]]))
     jobs: list[Shard] = []
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in itertools.pairwise(bounds):
         pieces = slice(packing.row_starts[low], packing.row_starts[high])
         ids = doc_ids[packing.document[pieces]]
         sketches = {
@@ -129,9 +131,7 @@ def _shards(
         }
         starts = packing.row_starts[low : high + 1] - packing.row_starts[low]
         jobs.append(
-            Shard(
-                folder, len(jobs), sketches, ids, packing.start[pieces], packing.length[pieces], starts, dtype
-            )
+            Shard(folder, len(jobs), sketches, ids, packing.start[pieces], packing.length[pieces], starts, dtype)
         )
     return jobs
 

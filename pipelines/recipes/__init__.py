@@ -24,9 +24,7 @@ COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
 def names() -> list[str]:
     """Return the names of the built-in recipes."""
-    return sorted(
-        f.name.removesuffix(".yaml") for f in resources.files(__name__).iterdir() if f.name.endswith(".yaml")
-    )
+    return sorted(f.name.removesuffix(".yaml") for f in resources.files(__name__).iterdir() if f.name.endswith(".yaml"))
 
 
 def load(recipe: str, inputs: list[str], settings: list[str], tokenizer: str | None = None) -> Pipeline:
@@ -40,7 +38,8 @@ def load(recipe: str, inputs: list[str], settings: list[str], tokenizer: str | N
         items = spec.load(recipe)
     else:
         raise SpecError(
-            f"no recipe is called {recipe}.{did_you_mean(recipe, names())} Recipes: {', '.join(names())}, or a .yaml file"
+            f"no recipe is called {recipe}.{did_you_mean(recipe, names())} "
+            f"Recipes: {', '.join(names())}, or a .yaml file"
         )
     if not isinstance(items, list) or not items:
         raise SpecError(f"{recipe}: a recipe is a list of stages")

@@ -1,6 +1,6 @@
 """Decisions frozen: if this fails and the change is meant, raise the stage's `version` and write the file anew:
 
-    python -m tests.golden.test_decisions
+python -m tests.golden.test_decisions
 """
 
 from __future__ import annotations

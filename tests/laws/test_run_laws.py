@@ -109,12 +109,7 @@ def test_kept_and_dropped_are_what_was_read_each_once(clean, records, pipeline):
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_the_summary_counts_what_the_ledger_holds(clean, pipeline):
     _, folder = clean[pipeline]
-    ledger = (
-        rows(folder, "ledger")
-        .group_by(["stage_index", "reason"])
-        .aggregate([("doc_id", "count")])
-        .to_pylist()
-    )
+    ledger = rows(folder, "ledger").group_by(["stage_index", "reason"]).aggregate([("doc_id", "count")]).to_pylist()
     summary = storage.read_json(str(folder / "run.json"))
     said = {(s["index"], reason): n for s in summary["stages"] for reason, n in s["rejected"].items()}
     assert said == {(row["stage_index"], row["reason"]): row["doc_id_count"] for row in ledger}
@@ -186,14 +181,9 @@ def test_part_size_moves_documents_between_parts_but_loses_none(clean, records, 
     big = [{**record, "text": record["text"] * 30} for record in records]
     path = write_jsonl(tmp_path / "in.jsonl", big)
     one, many = (Pipeline([curator.ReadJsonl(str(path), part_mb=mb), curator.ExactDedup()]) for mb in (64, 1))
-    assert (
-        one.run(str(tmp_path / "one"), workers=0).documents
-        == many.run(str(tmp_path / "many"), workers=0).documents
-    )
+    assert one.run(str(tmp_path / "one"), workers=0).documents == many.run(str(tmp_path / "many"), workers=0).documents
     assert len(list((tmp_path / "many/documents").iterdir())) > 3
-    same = [
-        rows(tmp_path / name, "documents").drop_columns(["doc_id"]).sort_by("id") for name in ("one", "many")
-    ]
+    same = [rows(tmp_path / name, "documents").drop_columns(["doc_id"]).sort_by("id") for name in ("one", "many")]
     assert same[0].equals(same[1])
 
 
@@ -284,13 +274,9 @@ def test_a_killed_run_can_be_resumed_at_once(tmp_path, records):
         "import sys\nfrom tests.laws.test_run_laws import text_pipeline\n"
         "text_pipeline(sys.argv[1]).run(sys.argv[2], workers=0)\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, glob, str(tmp_path / "run")], cwd=Path(__file__).parents[2]
-    )
+    process = subprocess.Popen([sys.executable, "-c", code, glob, str(tmp_path / "run")], cwd=Path(__file__).parents[2])
     deadline = time.monotonic() + 120
-    while (
-        len(list(tmp_path.glob("run/work/segment-0-*/done/part-*.json"))) < 5 and time.monotonic() < deadline
-    ):
+    while len(list(tmp_path.glob("run/work/segment-0-*/done/part-*.json"))) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait(30) == -signal.SIGKILL
@@ -359,9 +345,6 @@ def test_new_input_is_added_and_old_parts_are_not_read_again(tmp_path, records):
 def test_a_limit_reads_the_first_documents(tmp_path, records, limit):
     glob = write_parts(tmp_path / "in", records, 3)
     result = dedup_pipeline(glob).run(str(tmp_path / "run"), workers=0, limit=limit, batch_mb=0.01)
-    ids = (
-        rows(tmp_path / "run", "documents")["id"].to_pylist()
-        + rows(tmp_path / "run", "ledger")["id"].to_pylist()
-    )
+    ids = rows(tmp_path / "run", "documents")["id"].to_pylist() + rows(tmp_path / "run", "ledger")["id"].to_pylist()
     assert sorted(ids) == sorted(record["id"] for record in records[:limit])
     assert result.summary["read"] == min(limit, len(records))

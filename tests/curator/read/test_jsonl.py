@@ -32,9 +32,7 @@ COMPRESS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.c
 
 def write(folder, content, name="a.jsonl"):
     path = Path(folder) / name
-    path.write_bytes(
-        content if isinstance(content, bytes) else "".join(json.dumps(r) + "\n" for r in content).encode()
-    )
+    path.write_bytes(content if isinstance(content, bytes) else "".join(json.dumps(r) + "\n" for r in content).encode())
     return str(path)
 
 
@@ -76,9 +74,7 @@ def test_columns_and_ids(tmp_path):
 
 
 def test_renamed_fields_and_kept_ones(tmp_path):
-    url = write(
-        tmp_path, [{"key": "k", "content": "t", "link": "u", "score": 2, "tags": ["a"]}, {"content": "s"}]
-    )
+    url = write(tmp_path, [{"key": "k", "content": "t", "link": "u", "score": 2, "tags": ["a"]}, {"content": "s"}])
     keep = ("score:float64", "tags:list<string>")
     reader = ReadJsonl(url, text="content", id="key", url="link", keep=keep)
     (batch,) = reader.read(Part(3, url, "web"), 1 << 20)
@@ -90,9 +86,7 @@ def test_renamed_fields_and_kept_ones(tmp_path):
 
 
 def test_a_kept_field_of_another_type_goes_to_the_ledger(tmp_path):
-    url = write(
-        tmp_path, [{"id": "x", "text": "t", "score": "high"}, {"id": "y", "text": "t", "score": None}]
-    )
+    url = write(tmp_path, [{"id": "x", "text": "t", "score": "high"}, {"id": "y", "text": "t", "score": None}])
     rows, (unread,), _ = read(url, keep=("score:float64",))
     assert [row["id"] for row in rows] == ["y"]
     assert (unread.row, unread.id, unread.reason) == (0, "x", "wrong_type")
@@ -143,22 +137,16 @@ def test_surrogates_never_reach_arrow(tmp_path):
 
 
 def test_what_python_reads_is_read(tmp_path):
-    rows, unread, _ = read(
-        write(tmp_path, b'\xef\xbb\xbf{"text": "a", "x": NaN, "y": -Infinity, "text": "b"}')
-    )
+    rows, unread, _ = read(write(tmp_path, b'\xef\xbb\xbf{"text": "a", "x": NaN, "y": -Infinity, "text": "b"}'))
     assert [row["text"] for row in rows] == ["b"]
     assert unread == []
 
 
 @pytest.mark.parametrize("ending", COMPRESS)
 def test_every_compression_gives_the_same_documents(tmp_path, ending):
-    content = b"".join(
-        json.dumps({"id": i, "text": f"text {i} é" * 50}).encode() + b"\n" for i in range(2000)
-    )
+    content = b"".join(json.dumps({"id": i, "text": f"text {i} é" * 50}).encode() + b"\n" for i in range(2000))
     half = content.index(b"\n", len(content) // 2) + 1  # two members, as `cat a.gz b.gz` makes
-    url = write(
-        tmp_path, COMPRESS[ending](content[:half]) + COMPRESS[ending](content[half:]), "a.jsonl" + ending
-    )
+    url = write(tmp_path, COMPRESS[ending](content[:half]) + COMPRESS[ending](content[half:]), "a.jsonl" + ending)
     rows, unread, _ = read(url, batch_bytes=100_000)
     assert [row["id"] for row in rows] == [str(i) for i in range(2000)]
     assert unread == []
@@ -167,17 +155,15 @@ def test_every_compression_gives_the_same_documents(tmp_path, ending):
 
 @pytest.mark.parametrize("ending", list(COMPRESS)[1:])
 def test_a_truncated_file_is_bad(tmp_path, ending):
-    content = b"".join(
-        json.dumps({"text": f"{i * 7919 % 1000003}" * 9}).encode() + b"\n" for i in range(5000)
-    )
+    content = b"".join(json.dumps({"text": f"{i * 7919 % 1000003}" * 9}).encode() + b"\n" for i in range(5000))
     url = write(tmp_path, COMPRESS[ending](content)[:-500], "a.jsonl" + ending)
-    with pytest.raises(BadFile, match=r"cannot read .* to its end: ."):
+    with pytest.raises(BadFile, match=r"cannot be read to its end: ."):
         read(url)
 
 
 @pytest.mark.parametrize("ending", list(COMPRESS)[1:])
 def test_a_file_that_is_not_what_its_name_says_is_bad(tmp_path, ending):
-    with pytest.raises(BadFile, match="cannot read"):
+    with pytest.raises(BadFile, match="cannot be read"):
         read(write(tmp_path, b'{"text": "plain"}\n' * 50, "a.jsonl" + ending))
 
 
@@ -210,9 +196,7 @@ def test_splitting_a_file_changes_nothing(tmp_path_factory, lines, end, ends, st
     parts = [read(url, (a, min(a + step, len(content))), batch_bytes, number=n) for n, a in enumerate(cut)]
     assert [r["id"] for part in parts for r in part[0]] == [r["id"] for r in rows]
     assert [r["text"] for part in parts for r in part[0]] == [r["text"] for r in rows]
-    assert [(u.id, u.reason, u.detail) for p in parts for u in p[1]] == [
-        (u.id, u.reason, u.detail) for u in unread
-    ]
+    assert [(u.id, u.reason, u.detail) for p in parts for u in p[1]] == [(u.id, u.reason, u.detail) for u in unread]
     assert sum((part[2] for part in parts), Counter()) == skipped
     for n, part in enumerate(parts):
         own = sorted([r["doc_id"] for r in part[0]] + [n << 32 | u.row for u in part[1]])

@@ -208,7 +208,10 @@ def test_page_needs_no_network_and_only_its_own_script_may_run(finished, tree):
 def timeless(folder):
     """The page, with all times made 0."""
     facts = gather(RunFolder(str(folder)))
-    said = facts.run | {"seconds": 0, "stages": [stage | {"seconds": 0, "fit_seconds": 0} for stage in facts.run["stages"]]}
+    said = facts.run | {
+        "seconds": 0,
+        "stages": [stage | {"seconds": 0, "fit_seconds": 0} for stage in facts.run["stages"]],
+    }
     return page(dataclasses.replace(facts, run=said))
 
 
