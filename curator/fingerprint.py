@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import unicodedata
 from typing import Any
 
 from curator.spec import fields
@@ -34,7 +35,7 @@ def of_sketch(stage: CorpusStage) -> str:
 
 def _of(stage: Stage, settings: dict[str, Any]) -> str:
     named = {name: of_file(url) for name, url in stage.named_files().items() if name in settings}
-    versions = [importlib.metadata.version(library) for library in stage.libraries]
+    versions = [unicodedata.unidata_version, *map(importlib.metadata.version, stage.libraries)]
     return digest(type(stage).__name__, stage.version, settings | named, versions)
 
 

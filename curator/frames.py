@@ -22,7 +22,7 @@ def is_gpu(frame: Any) -> bool:
 
 
 def from_arrow(table: pa.Table, device: str = "cpu") -> Frame:
-    """Return a pandas frame that shares the table's strings, or a copy on the GPU."""
+    """Return a pandas frame that shares the table's memory, or a copy on the GPU. Nulls stay nulls."""
     if device == "gpu":
         from curator.cluster import cudf
 
@@ -30,7 +30,7 @@ def from_arrow(table: pa.Table, device: str = "cpu") -> Frame:
     import pandas as pd
 
     return table.to_pandas(
-        split_blocks=True, types_mapper=lambda kind: pd.ArrowDtype(kind) if pa.types.is_nested(kind) else None
+        split_blocks=True, types_mapper=lambda kind: None if pa.types.is_large_string(kind) else pd.ArrowDtype(kind)
     )
 
 

@@ -58,17 +58,36 @@ def check_columns(stages: tuple[Stage, ...]) -> dict[str, str]:
         known |= stage.writes
         for column in stage.drops:
             known.pop(column, None)
-    _check_signals([stage for stage in stages if isinstance(stage, Filter)])
+    _check_signals(stages)
     return known
 
 
-def _check_signals(filters: list[Filter]) -> None:
-    """Two filters may give one signal only out of one shared pass."""
-    owners: dict[str, Filter] = {}
-    for stage in filters:
-        for signal in stage.signals:
-            owner = owners.setdefault(signal, stage)
-            if owner is not stage and (stage.shared_pass is None or stage.shared_pass != owner.shared_pass):
-                raise ColumnError(
-                    f"{type(stage).__name__} measures {signal}, which {type(owner).__name__} measures too"
-                )
+def grouped(stages: Iterable[tuple[int, Stage]]) -> list[list[tuple[int, Stage]]]:
+    """Put consecutive filters in one group as long as none of them reads what one before it writes or
+    drops; every other stage stands alone. A group is measured together, on one state of the documents."""
+    groups: list[list[tuple[int, Stage]]] = []
+    changed: set[str] = set()
+    for index, stage in stages:
+        together = groups and isinstance(stage, Filter) and isinstance(groups[-1][-1][1], Filter)
+        if together and not changed & set(stage.reads):
+            groups[-1].append((index, stage))
+        else:
+            groups.append([(index, stage)])
+            changed = set()
+        changed |= {*stage.writes, *stage.drops}
+    return groups
+
+
+def _check_signals(stages: tuple[Stage, ...]) -> None:
+    """Two filters may give one signal only out of one shared pass over the same state of the documents."""
+    owners: dict[str, tuple[Filter, int]] = {}
+    for number, group in enumerate(grouped(enumerate(stages))):
+        for stage in (stage for _, stage in group if isinstance(stage, Filter)):
+            for signal in stage.stored():
+                owner, where = owners.setdefault(signal, (stage, number))
+                shared = stage.shared_pass is not None and stage.shared_pass == owner.shared_pass
+                if owner is not stage and not (shared and where == number):
+                    raise ColumnError(
+                        f"{type(stage).__name__} measures {signal}, which {type(owner).__name__} measures too; "
+                        "filters share a signal only side by side, out of one pass"
+                    )

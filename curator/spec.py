@@ -18,8 +18,16 @@ def stages() -> dict[str, type[Stage]]:
     """The public stages by name: what YAML may say and what `millrace stages` lists."""
     import curator
 
-    public = {name: getattr(curator, name) for name in curator.__all__}
-    return {name: c for name, c in public.items() if isinstance(c, type) and issubclass(c, Stage)}
+    found = {name: stage_class(name) for name in curator.__all__}
+    return {name: stage for name, stage in found.items() if stage is not None}
+
+
+def stage_class(name: str) -> type[Stage] | None:
+    """Return the public stage of this name, or None; imports no other."""
+    import curator
+
+    public = getattr(curator, name) if name in curator.__all__ else None
+    return public if isinstance(public, type) and issubclass(public, Stage) else None
 
 
 def fields(stage: Stage) -> dict[str, Any]:
@@ -50,10 +58,11 @@ def from_spec(spec: Any) -> Pipeline:
 def stage_from_spec(item: Any) -> Stage:
     """Make a stage from `Name` or {Name: {field: value}}."""
     name, values = named(item)
-    known = stages()
-    if name not in known:
+    stage = stage_class(name)
+    if stage is None:
+        known = stages()
         raise SpecError(f"no stage is called {name}.{did_you_mean(name, known)} Stages: {', '.join(known)}")
-    return build(known[name], values)
+    return build(stage, values)
 
 
 def named(item: Any) -> tuple[str, dict[str, Any]]:

@@ -85,7 +85,8 @@ class Reader(Stage):
     """Reads documents. `path` is a glob, a list of globs, or {source: glob}; any fsspec URL."""
 
     path: Any
-    part_mb: int
+    part_mb: int  # size of a part, where a file can be split
+    source: str | None  # name of all its documents' source, unless `path` names several
 
     def splits(self, url: str, size: int) -> list[tuple[int, int] | None]:
         """Cut a file into parts, by the file and `part_mb` alone. Default: one part."""

@@ -36,9 +36,9 @@ def why(folder: RunFolder, wanted: str) -> list[Fate]:
 
 
 def _find(folder: RunFolder, wanted: str) -> Iterator[Fate]:
-    if wanted.isdecimal() and (fate := by_doc_id(folder, int(wanted))) is not None:
+    number = int(wanted) if wanted.isdecimal() and len(wanted) < 20 else -1  # an id may look like a doc_id
+    if number >= 0 and (fate := by_doc_id(folder, number)) is not None:
         yield fate
-        return
     for kind in ("ledger", "documents"):
         for name in storage.list_folder(folder.path(kind)):
             with tables.open_parquet(folder.path(kind, name)) as file:
@@ -49,7 +49,8 @@ def _find(folder: RunFolder, wanted: str) -> Iterator[Fate]:
                 for doc_id in rows.filter(mask)["doc_id"].to_pylist():
                     fate = by_doc_id(folder, doc_id)
                     assert fate is not None
-                    yield fate
+                    if doc_id != number:
+                        yield fate
 
 
 def by_doc_id(folder: RunFolder, doc_id: int) -> Fate | None:

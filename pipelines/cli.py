@@ -100,13 +100,14 @@ def _add_run_options(made: argparse.ArgumentParser, required: bool) -> None:
     made.add_argument(
         "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="change a setting; repeatable"
     )
-    made.add_argument(
+    where = made.add_mutually_exclusive_group()
+    where.add_argument(
         "--workers",
         type=_count,
         metavar="N",
         help="local worker processes (default: one a core); 0: none, run in this process",
     )
-    made.add_argument(
+    where.add_argument(
         "--scheduler", metavar="ADDR", help="address of a running Dask scheduler, such as tcp://host:8786"
     )
     made.add_argument("--tokenizer", metavar="FILE", help="a tokenizer.json; default: train one on the kept text")

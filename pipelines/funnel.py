@@ -21,6 +21,6 @@ def funnel(summary: dict[str, Any]) -> str:
             f"tokens     {tokens['tokens']:,} in {tokens['rows']:,} rows of {tokens['seq_length']:,} "
             f"({tokens['fill']:.1%} full), vocabulary {tokens['vocab_size']:,}"
         )
-    lines += [f"quarantined {bad['file']}: {bad['reason']}" for bad in summary["quarantined"]]
+    lines += [f"quarantined {bad['file']}: {bad['reason']}" for bad in summary.get("quarantined", [])]
     lines.append(f"seconds    {summary['seconds']:.1f} on {summary['workers']} workers, {summary['device']}")
     return "\n".join(lines)

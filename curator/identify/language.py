@@ -51,7 +51,10 @@ class IdentifyLanguage(Filter):
 
     def measure(self, frame: Frame) -> Frame:
         """Return `lang` and `lang_score`. Raises ModelError on a bad model or a language it cannot tell."""
-        predict = _checked(self.model_path(), tuple(self.keep))
+        path = Path(self.model_path())
+        if not path.is_file():
+            raise ModelError(f"there is no model file {path}; expected a supervised fastText model (.bin or .ftz)")
+        predict = _checked(str(path), path.stat().st_mtime_ns, tuple(self.keep))
         lines = pc.replace_substring(frames.column_to_arrow(frame["text"]), "\n", " ")
         found = [_best(predict, line) for line in lines.to_pylist()]
         return frames.like(
@@ -84,10 +87,10 @@ def _best(predict: Predict, line: str | None) -> tuple[str, float]:
     return label.removeprefix(LABEL), min(score, 1.0)  # its table of logarithms gives up to 1.00001
 
 
-@functools.cache
-def _checked(path: str, keep: tuple[str, ...]) -> Predict:
+@functools.lru_cache(maxsize=4)
+def _checked(path: str, changed: int, keep: tuple[str, ...]) -> Predict:
     """Return the model's predict, once it is known that it can give each language of `keep`."""
-    model = _load(path)
+    model = _load(path, changed)
     languages = sorted(label.removeprefix(LABEL) for label in model.getLabels("strict")[0])
     for language in keep:
         if language not in (*languages, UNDETERMINED):
@@ -99,16 +102,14 @@ def _checked(path: str, keep: tuple[str, ...]) -> Predict:
     return model.predict  # type: ignore[no-any-return]
 
 
-@functools.cache
-def _load(path: str) -> Any:
-    """Return fastText's model at `path`, once a process.
+@functools.lru_cache(maxsize=2)
+def _load(path: str, changed: int) -> Any:
+    """Return fastText's model at `path`, once a process and state of the file (`changed`, nanoseconds).
 
     It is the compiled one (`.f`): the Python one's predict fails with numpy 2.
     """
     import fasttext
 
-    if not Path(path).is_file():
-        raise ModelError(f"there is no model file {path}; expected a supervised fastText model (.bin or .ftz)")
     try:
         model = fasttext.load_model(path).f
         kind = model.getArgs().model.name

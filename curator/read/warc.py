@@ -67,7 +67,7 @@ class ReadWarc(Reader):
         from curator.read.arc import records
         from millrace.storage import opening
 
-        pages = _Pages(part, self.source or part.source)
+        pages = _Pages(part, part.source)
         row = 0
         with opening(part.url) as stream:
             for position, record in enumerate(records(stream)):

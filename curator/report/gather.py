@@ -69,8 +69,7 @@ def gather(folder: RunFolder) -> Facts:
     folder.require()
     run = storage.read_json(folder.summary)
     made = checkpoints(folder, run)
-    known = spec.stages()
-    stages = [(name, settings, known.get(name)) for item in run["pipeline"] for name, settings in item.items()]
+    stages = [(name, settings, spec.stage_class(name)) for item in run["pipeline"] for name, settings in item.items()]
     limits = _limits(stages)
     spreads = _signals(folder, limits)
     owners = _owners(stages)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames, kernels, ledger
+from curator.pipeline import grouped
 from curator.schema import arrow_type
 from curator.stage import Column, Filter, Frame, Mapper, Stage
 
@@ -44,18 +45,6 @@ class Outcome:
     dropped: pa.Table  # ledger rows, by doc_id
     signals: pa.Table  # doc_id and every signal measured in this segment, null where it was not
     examples: list[dict[str, Any]]
-
-
-def grouped(stages: list[tuple[int, Stage]]) -> list[list[tuple[int, Stage]]]:
-    """Put consecutive filters with no writer of text between them in one group, every other stage alone."""
-    groups: list[list[tuple[int, Stage]]] = []
-    for index, stage in stages:
-        together = groups and isinstance(stage, Filter) and isinstance(groups[-1][-1][1], Filter)
-        if together and not set(groups[-1][-1][1].writes) & set(stage.reads):
-            groups[-1].append((index, stage))
-        else:
-            groups.append([(index, stage)])
-    return groups
 
 
 class Steps:

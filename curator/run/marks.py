@@ -7,6 +7,7 @@ from typing import Any
 
 from curator.run.folder import RunFolder
 from millrace import storage, tables
+from millrace.errors import StorageError
 
 Mark = dict[str, Any]  # key, files {name below the run folder: {bytes, xxh3}}, and what was counted
 
@@ -24,8 +25,11 @@ class Marks:
         """
         if not storage.exists(url):
             return None
-        mark: Mark = storage.read_json(url)
-        if mark["key"] != key:
+        try:
+            mark: Mark = storage.read_json(url)
+        except StorageError:  # half a marker is none
+            return None
+        if not isinstance(mark, dict) or mark.get("key") != key:
             return None
         whole = all(
             storage.exists(self.folder.path(name)) and tables.checksum(self.folder.path(name)) == checksum

@@ -70,10 +70,14 @@ def run_part(task: PartTask) -> Mark:
     except BadFile as error:
         for kind in ("documents", "ledger", "signals"):
             storage.remove(task.folder.path(task.file(kind)))
-        quarantined = {"file": task.part.url, "reason": str(error)}
-        mark = {"key": task.key, "files": {}, "quarantined": quarantined, "rows": 0, "stages": []}
+        return quarantined(task.part.url, str(error))  # no marker: the next run tries again
     mark["seconds"] = round(time.perf_counter() - began, 4)
     return marks.write(task.mark, mark)
+
+
+def quarantined(url: str, reason: str) -> Mark:
+    """Return the marker of a part whose file cannot be read to its end."""
+    return {"key": "", "files": {}, "quarantined": {"file": url, "reason": reason}, "rows": 0, "stages": []}
 
 
 def _write_all(task: PartTask) -> Mark:

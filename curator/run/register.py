@@ -1,12 +1,14 @@
 """The register of a run's input: which file, and which split of it, is which part.
 
 Append-only: a part keeps its number for ever, for `doc_id = part << 32 | row`. Files that are new get
-new parts; a file that changed or vanished is refused by name, unless nothing of it was ever used.
+new parts. A file that changed or vanished is refused by name if documents of it are in the run; if not
+(it was quarantined, or never reached), its parts are retired, and what is there now gets new ones.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,17 +24,21 @@ MAX_PARTS = 1 << 31
 
 @dataclass(frozen=True)
 class Input:
-    """A part and the state its file was in when it was registered."""
+    """A part, and the state its file was in when it was registered."""
 
     part: Part
     bytes: int
     stamp: str
+    used: bool = False  # documents of it are in the run
+    retired: bool = False  # its file has changed since; the number stays taken
 
 
 def patterns(reader: Reader) -> list[tuple[str, str]]:
     """Return (source, glob) pairs of a reader's `path`, which may be a glob, a list or {source: glob}."""
     path = reader.path
-    by_source = path if isinstance(path, dict) else {getattr(reader, "source", None) or "input": path}
+    if isinstance(path, dict) and reader.source:
+        raise SpecError(f"{type(reader).__name__}: path names its sources already; leave source away")
+    by_source = path if isinstance(path, dict) else {reader.source or "input": path}
     found = [
         (str(source), p)
         for source, given in by_source.items()
@@ -55,14 +61,16 @@ def listing(reader: Reader) -> dict[str, tuple[str, File]]:
     return found
 
 
-def register(pipeline: Pipeline, url: str, quarantined: set[int]) -> list[Input]:
-    """Bring the register at `url` up to date with what the reader's globs name, and return it.
+def register(pipeline: Pipeline, url: str) -> list[Input]:
+    """Bring the register at `url` up to date with what the reader's globs name; return the parts to run.
 
-    `quarantined` parts may change, and keep their number while their file is gone. Raises InputError for
-    any other file that changed or is gone, and RunError where the register is of a pipeline of other stages.
+    Raises InputError for a file in use that changed or is gone, and RunError where the register is of a
+    pipeline of other stages.
     """
     reader = pipeline.stages[0]
     assert isinstance(reader, Reader)
+    if reader.part_mb < 1:
+        raise SpecError(f"{type(reader).__name__}.part_mb is {reader.part_mb}; it must be at least 1")
     shape, made_by = str(pipeline), of_stage(reader)
     state = storage.read_json(url) if storage.exists(url) else {}
     if state and state["pipeline"] != shape:
@@ -72,32 +80,44 @@ def register(pipeline: Pipeline, url: str, quarantined: set[int]) -> list[Input]
         )
     if state.get("reader") != made_by:  # the reader's settings changed: everything is read anew
         state = {"run_uid": state.get("run_uid", str(uuid.uuid4())), "parts": []}
-    known = [_from_json(item) for item in state["parts"]]
     found = listing(reader)
-    gone = [item for item in known if item.part.number in quarantined and item.part.url not in found]
-    inputs = [_still_there(item, found, item.part.number in quarantined) for item in known if item not in gone]
-    inputs += _new_parts(reader, found, {item.part.url for item in known}, len(known))
-    content = {
-        "pipeline": shape,
-        "reader": made_by,
-        "run_uid": state["run_uid"],
-        "parts": [_to_json(item) for item in sorted([*gone, *inputs], key=lambda item: item.part.number)],
-    }
-    if content != state:
+    known = [_from_json(item) for item in state["parts"]]
+    in_use = {item.part.url for item in known if item.used}
+    known = [_checked(item, found, item.part.url in in_use) for item in known]
+    there = {item.part.url for item in known if not item.retired}
+    inputs = [*known, *_new_parts(reader, found, there, len(known))]
+    _write(url, state | {"pipeline": shape, "reader": made_by}, inputs)
+    return [item for item in inputs if not item.retired]
+
+
+def mark_used(url: str, numbers: Collection[int]) -> None:
+    """Say in the register which parts gave documents to the run: their files may not change any more."""
+    state = storage.read_json(url)
+    inputs = [_from_json(item) for item in state["parts"]]
+    _write(url, state, [replace(i, used=i.used or i.part.number in numbers) for i in inputs])
+
+
+def _write(url: str, state: dict[str, Any], inputs: list[Input]) -> None:
+    content = {**state, "parts": [_to_json(item) for item in inputs]}
+    if not storage.exists(url) or content != storage.read_json(url):
         storage.write_json(url, content)
-    return inputs
 
 
-def _still_there(item: Input, found: dict[str, tuple[str, File]], may_change: bool) -> Input:
-    if item.part.url not in found:
+def _checked(item: Input, found: dict[str, tuple[str, File]], in_use: bool) -> Input:
+    """Return a registered part as it is now: its source as the globs say, or retired."""
+    if item.retired:
+        return item
+    source, file = found.get(item.part.url, ("", None))
+    if file is not None and (file.bytes, file.stamp) == (item.bytes, item.stamp):
+        return replace(item, part=replace(item.part, source=source))
+    if not in_use:
+        return replace(item, retired=True)
+    if file is None:
         raise InputError(f"{item.part.url} was input of this run and is not among its --input now")
-    source, file = found[item.part.url]
-    if (file.bytes, file.stamp) != (item.bytes, item.stamp) and not may_change:
-        raise InputError(
-            f"{file.url} has changed since this run read it ({item.bytes} bytes then, {file.bytes} now); "
-            "put it back, or give it another name to add it as new input, or start a new --output"
-        )
-    return Input(replace(item.part, source=source), file.bytes, file.stamp)
+    raise InputError(
+        f"{file.url} has changed since this run read it ({item.bytes} bytes then, {file.bytes} now); "
+        "put it back, or give it another name to add it as new input, or start a new --output"
+    )
 
 
 def _new_parts(reader: Reader, found: dict[str, tuple[str, File]], known: set[str], number: int) -> list[Input]:
@@ -120,9 +140,12 @@ def _to_json(item: Input) -> dict[str, Any]:
         "split": list(part.split) if part.split else None,
         "bytes": item.bytes,
         "stamp": item.stamp,
+        "used": item.used,
+        "retired": item.retired,
     }
 
 
 def _from_json(item: dict[str, Any]) -> Input:
     split = tuple(item["split"]) if item["split"] else None
-    return Input(Part(item["part"], item["url"], item["source"], split), item["bytes"], item["stamp"])
+    part = Part(item["part"], item["url"], item["source"], split)
+    return Input(part, item["bytes"], item["stamp"], item["used"], item["retired"])

@@ -23,9 +23,9 @@ from curator.run import summary
 from curator.run.corpus import Corpus, Fitted, without
 from curator.run.folder import PUBLISHED, WORK_OF_LAST, RunFolder
 from curator.run.marks import Mark, Marks
-from curator.run.part import PartTask, run_part, sketch_kind
+from curator.run.part import PartTask, quarantined, run_part, sketch_kind
 from curator.run.plan import Segment, cut, late_filters
-from curator.run.register import Input, register
+from curator.run.register import Input, mark_used, register
 from curator.stage import CorpusStage, Filter, Mapper, Stage
 from millrace import storage
 from millrace.progress import Progress
@@ -78,14 +78,15 @@ def run(
     began = time.time()
     with folder.locked():
         storage.remove_leftovers(folder.url)
-        inputs = register(pipeline, folder.inputs, _quarantined_before(folder))
+        inputs = register(pipeline, folder.inputs)
         with open_cluster(workers, scheduler, device) as cluster:
             if cluster.dashboard:
                 progress.say(f"dashboard: {cluster.dashboard}")
-            storage.remove(folder.summary)  # from here on it would describe another state
+            for name in (folder.summary, folder.path("report.html")):
+                storage.remove(name)  # from here on they would describe another state
             job = _Job(pipeline, folder, segments, cluster, device, progress, int(batch_mb * 1e6), limit, strict)
             marks = job.run(inputs)
-        passed = max(map(len, marks.values()), default=0)  # segments that any part went through
+        passed = max((sum("quarantined" not in m for m in ms) for ms in marks.values()), default=0)  # segments
         result = summary.write(
             folder,
             pipeline,
@@ -98,12 +99,6 @@ def run(
             device=device,
         )
     return Result(folder.url, result)
-
-
-def _quarantined_before(folder: RunFolder) -> set[int]:
-    if not storage.exists(folder.path("work", "quarantined.json")):
-        return set()
-    return set(storage.read_json(folder.path("work", "quarantined.json")))
 
 
 @dataclass
@@ -154,12 +149,8 @@ class _Job:
                 done |= self._segment(segment, [item], left)
                 left -= done[item.part.number].get("read", 0)
             inputs = used
-        bad = {n for n, mark in done.items() if "quarantined" in mark}
-        unseen = _quarantined_before(self.folder) - done.keys()
-        storage.write_json(self.folder.path("work", "quarantined.json"), sorted(bad | unseen))
-        if bad and self.strict:
-            said = done[min(bad)]["quarantined"]
-            raise InputError(f"--strict: {said['file']}: {said['reason']}")
+        done = _whole_files(inputs, done)
+        mark_used(self.folder.inputs, [n for n, mark in done.items() if "quarantined" not in mark])
         return inputs, done
 
     def _segment(self, segment: Segment, inputs: list[Input], limit: int | None = None) -> dict[int, Mark]:
@@ -172,7 +163,10 @@ class _Job:
                 done[part.number] = mark
                 self.keys[part.number] = tasks[position].key
                 if "quarantined" in mark:
-                    self.progress.say(f"quarantined: {part.url}: {mark['quarantined']['reason']}")
+                    said = f"{part.url}: {mark['quarantined']['reason']}"
+                    if self.strict:
+                        raise InputError(f"--strict: {said}")
+                    self.progress.say(f"quarantined: {said}")
                 step()
         return dict(sorted(done.items()))
 
@@ -250,11 +244,11 @@ class _Job:
             mark = {
                 "key": key,
                 "files": files,
-                "stage": _said(fitted),
+                "stage": _said(fitted, self.folder),
                 "seconds": time.perf_counter() - began,
             }
             Marks(self.folder).write(marker, mark)
-        return Fitted(_unsaid(mark["stage"]), key, mark["seconds"])
+        return Fitted(_unsaid(mark["stage"], self.folder), key, mark["seconds"])
 
     @contextmanager
     def _said(self, label: str) -> Iterator[None]:
@@ -281,16 +275,34 @@ def _files_below(folder: RunFolder, place: str) -> dict[str, Any]:
     }
 
 
-def _said(stage: Mapper | Filter | None) -> dict[str, Any] | None:
+def _whole_files(inputs: list[Input], done: dict[int, Mark]) -> dict[int, Mark]:
+    """Leave out every part of a file of which one part is bad: a quarantined file gives nothing."""
+    url = {item.part.number: item.part.url for item in inputs}
+    bad = {url[n]: mark["quarantined"]["reason"] for n, mark in done.items() if "quarantined" in mark}
+    return {n: quarantined(url[n], bad[url[n]]) if url[n] in bad else mark for n, mark in done.items()}
+
+
+RUN = "{run}"  # stands for the run folder in what a fit returned, for a folder may be moved
+
+
+def _said(stage: Mapper | Filter | None, folder: RunFolder) -> dict[str, Any] | None:
     if stage is None:
         return None
-    return {"module": type(stage).__module__, "name": type(stage).__name__, "fields": spec.fields(stage)}
+    values = {
+        name: RUN + value.removeprefix(folder.url) if isinstance(value, str) and value.startswith(folder.url) else value
+        for name, value in spec.fields(stage).items()
+    }
+    return {"module": type(stage).__module__, "name": type(stage).__name__, "fields": values}
 
 
-def _unsaid(said: dict[str, Any] | None) -> Any:
+def _unsaid(said: dict[str, Any] | None, folder: RunFolder) -> Any:
     if said is None:
         return None
-    return getattr(importlib.import_module(said["module"]), said["name"])(**said["fields"])
+    values = {
+        name: folder.url + value.removeprefix(RUN) if isinstance(value, str) and value.startswith(RUN) else value
+        for name, value in said["fields"].items()
+    }
+    return getattr(importlib.import_module(said["module"]), said["name"])(**values)
 
 
 def planned(pipeline: Pipeline) -> list[str]:

@@ -55,7 +55,7 @@ def write(
         "documents": sum(ms[-1]["rows"] for ms in marks.values() if "quarantined" not in ms[0]),
         "stages": _with_fits(stage_counts(marks.values()), fit_seconds),
         "skipped": dict(sorted(_summed(mark.get("skipped", {}) for mark in first).items())),
-        "quarantined": [mark["quarantined"] for mark in first if "quarantined" in mark],
+        "quarantined": list({m["quarantined"]["file"]: m["quarantined"] for m in first if "quarantined" in m}.values()),
         "kernel_fallback_bytes": sum(m.get("kernel_fallback_bytes", 0) for ms in marks.values() for m in ms),
         "tokens": _tokens(folder, pipeline),
     }

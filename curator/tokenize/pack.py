@@ -42,7 +42,6 @@ class Pack(CorpusStage):
     drops: ClassVar = ("tokens",)
     applied: ClassVar = False
     output: ClassVar = "tokens"
-    version: ClassVar = 2
 
     def __post_init__(self) -> None:
         for name in ("seq_length", "shard_tokens"):
@@ -57,7 +56,8 @@ class Pack(CorpusStage):
         if encode is None:
             raise SpecError("Pack needs a Tokenize stage before it")
         tokenizer = load(encode.tokenizer)
-        dtype = megatron.token_dtype(tokenizer.get_vocab_size())
+        vocab_size = max(tokenizer.get_vocab().values()) + 1  # ids may have holes
+        dtype = megatron.token_dtype(vocab_size)
         storage.remove(folder)
         content = storage.read_bytes(encode.tokenizer)
         storage.write_bytes(storage.join(folder, "tokenizer.json"), content)
@@ -73,7 +73,7 @@ class Pack(CorpusStage):
                 "seq_length": self.seq_length,
                 "seed": self.seed,
                 "dtype": dtype.name,
-                "vocab_size": tokenizer.get_vocab_size(),
+                "vocab_size": vocab_size,
                 "end_of_document": end_token(tokenizer, encode.tokenizer, encode.end_of_document),
                 "tokenizer_sha256": hashlib.sha256(content).hexdigest(),
                 "documents": len(lengths),

@@ -51,10 +51,10 @@ def load(recipe: str, inputs: list[str], settings: list[str], tokenizer: str | N
 
 def _with_input(items: list[Any], inputs: list[str]) -> list[Any]:
     name, settings = spec.named(items[0])
-    known = spec.stages()
-    reads = name in known and issubclass(known[name], Reader)
+    stage = spec.stage_class(name)
+    reads = stage is not None and issubclass(stage, Reader)
     if not inputs:
-        if not reads and name in known:
+        if not reads and stage is not None:
             raise SpecError(f"the recipe begins with {name} and not with a reader, so --input must say what to read")
         return items
     path: Any = inputs[0] if len(inputs) == 1 else inputs

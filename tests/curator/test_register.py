@@ -10,7 +10,7 @@ import pytest
 import curator
 from curator import Pipeline
 from curator.errors import InputError, RunError, SpecError
-from curator.run.register import patterns, register
+from curator.run.register import mark_used, patterns, register
 from millrace import storage
 
 
@@ -21,10 +21,11 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def registered(folder: Path, reader=None, quarantined=(), stages=()) -> list[tuple[int, str, str]]:
-    """Return (part, file name, source) as registered."""
+def registered(folder: Path, reader=None, used=None, stages=()) -> list[tuple[int, str, str]]:
+    """Return (part, file name, source) as registered; then say that the run has used these parts, or all."""
     reader = reader or curator.ReadJsonl(f"{folder}/*.jsonl")
-    found = register(Pipeline([reader, *stages]), f"{folder}/inputs.json", set(quarantined))
+    found = register(Pipeline([reader, *stages]), f"{folder}/inputs.json")
+    mark_used(f"{folder}/inputs.json", [i.part.number for i in found] if used is None else used)
     return [(item.part.number, Path(item.part.url).stem, item.part.source) for item in found]
 
 
@@ -67,24 +68,37 @@ def test_a_source_may_be_named_anew_and_the_parts_stay(files):
 def test_large_files_are_cut_and_a_part_keeps_its_split(files):
     (files / "c.jsonl").write_text('{"text": "xxxxxxxxxxxxxxxxxxxxxx"}\n' * 90_000)
     reader = curator.ReadJsonl(f"{files}/*.jsonl", part_mb=1)
-    found = register(Pipeline([reader]), f"{files}/inputs.json", set())
+    found = register(Pipeline([reader]), f"{files}/inputs.json")
     splits = [item.part.split for item in found if item.part.url.endswith("c.jsonl")]
     assert len(splits) > 2
     assert splits[0][0] == 0
     assert splits[-1][1] == (files / "c.jsonl").stat().st_size
     assert [split[0] for split in splits[1:]] == [split[1] for split in splits[:-1]]
-    assert register(Pipeline([reader]), f"{files}/inputs.json", set()) == found
+    assert register(Pipeline([reader]), f"{files}/inputs.json") == found
 
 
 def test_a_changed_file_is_refused_unless_it_was_quarantined(files):
-    registered(files)
+    registered(files, used=[0])
     change(files / "d.jsonl")
-    with pytest.raises(InputError, match=r"d\.jsonl has changed since this run read it \(42 bytes then, 42 now\)"):
+    assert registered(files, used=[0]) == [(0, "b", "input"), (2, "d", "input")]  # 1 stays taken
+    assert registered(files) == [(0, "b", "input"), (2, "d", "input")]
+    (files / "d.jsonl").write_text('{"text": "z"}')
+    with pytest.raises(InputError, match=r"d\.jsonl has changed since this run read it \(42 bytes then, 13 now\)"):
         registered(files)
-    with pytest.raises(InputError, match=r"d\.jsonl has changed"):
-        registered(files, quarantined={0})
-    assert registered(files, quarantined={1}) == [(0, "b", "input"), (1, "d", "input")]
-    assert registered(files) == [(0, "b", "input"), (1, "d", "input")]  # its new state is the one that counts
+
+
+def test_a_file_that_was_not_used_is_cut_anew_when_it_changes(files):
+    path, reader = files / "c.jsonl", curator.ReadJsonl(f"{files}/c.jsonl", part_mb=1)
+    path.write_text('{"text": "xxxxxxxxxxxxxxxxxxxxxx"}\n' * 60_000)
+    before = register(Pipeline([reader]), f"{files}/inputs.json")
+    path.write_text('{"text": "xxxxxxxxxxxxxxxxxxxxxx"}\n' * 90_000)
+    after = register(Pipeline([reader]), f"{files}/inputs.json")
+    assert after[-1].part.split[1] == path.stat().st_size
+    assert not {i.part.number for i in before} & {i.part.number for i in after}
+    mark_used(f"{files}/inputs.json", [after[0].part.number])
+    path.write_text("{}")
+    with pytest.raises(InputError, match=r"c\.jsonl has changed"):  # one of its parts is used
+        register(Pipeline([reader]), f"{files}/inputs.json")
 
 
 def test_a_vanished_file_is_refused(files):
@@ -94,14 +108,14 @@ def test_a_vanished_file_is_refused(files):
         registered(files)
 
 
-def test_a_quarantined_file_may_vanish_and_come_back_under_its_number(files):
-    registered(files)
+def test_a_file_that_was_not_used_may_vanish_and_come_back(files):
+    registered(files, used=[1])
     content = (files / "b.jsonl").read_text()
     (files / "b.jsonl").unlink()
     (files / "c.jsonl").write_text("{}")
-    assert registered(files, quarantined={0}) == [(1, "d", "input"), (2, "c", "input")]
-    (files / "b.jsonl").write_text(content * 2)
-    assert registered(files, quarantined={0}) == [(0, "b", "input"), (1, "d", "input"), (2, "c", "input")]
+    assert registered(files) == [(1, "d", "input"), (2, "c", "input")]
+    (files / "b.jsonl").write_text(content)
+    assert registered(files) == [(1, "d", "input"), (2, "c", "input"), (3, "b", "input")]
 
 
 def test_a_register_of_other_stages_is_refused(files):

@@ -285,6 +285,54 @@ def test_a_killed_run_can_be_resumed_at_once(tmp_path, records):
     assert content(tmp_path / "run") == content(tmp_path / "clean")
 
 
+def test_a_moved_run_folder_is_still_the_same_run(tmp_path, records):
+    glob = write_parts(tmp_path / "in", records[:60], 2)
+    text_pipeline(glob).run(str(tmp_path / "run"), workers=0)
+    wanted = content(tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    (tmp_path / "moved/documents/part-00001.parquet").unlink()
+    text_pipeline(glob).run(str(tmp_path / "moved"), workers=0)
+    assert content(tmp_path / "moved") == wanted
+
+
+def test_a_file_with_one_bad_part_gives_nothing_and_can_be_mended(tmp_path):
+    texts = [f"{i} " + "some words that make a text " * 4000 for i in range(40)]
+    path = tmp_path / "a.parquet"
+    options = {"row_group_size": 4, "compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    pq.write_table(pa.table({"text": texts}), path, **options)
+    good = path.read_bytes()
+    path.write_bytes(good[: len(good) // 2] + b"\0" * 100_000 + good[len(good) // 2 + 100_000 :])
+    pipeline = Pipeline([curator.ReadParquet(str(path), part_mb=1), curator.ExactDedup()])
+    result = pipeline.run(str(tmp_path / "run"), workers=0)
+    assert (len(result.quarantined), result.documents) == (1, 0)
+    assert content(tmp_path / "run") == {}
+    path.write_bytes(good)
+    result = pipeline.run(str(tmp_path / "run"), workers=0)
+    assert (len(result.quarantined), result.documents) == (0, 40)
+
+
+def test_half_a_marker_is_redone(tmp_path, records):
+    glob = write_parts(tmp_path / "in", records[:40], 2)
+    dedup_pipeline(glob).run(str(tmp_path / "run"), workers=0)
+    wanted = content(tmp_path / "run")
+    for marker in (tmp_path / "run/work").rglob("done/part-00000.json"):
+        marker.write_text("")
+    dedup_pipeline(glob).run(str(tmp_path / "run"), workers=0)
+    assert content(tmp_path / "run") == wanted
+
+
+@pytest.mark.parametrize("batch_mb", [0.0001, 10])
+def test_kept_columns_with_nulls_stay_exact(tmp_path, batch_mb):
+    large = [9007199254740993, None, 3, None]
+    flags = [True, None, False, None]
+    rows_in = [{"id": str(i), "text": f"text {i}", "n": n, "b": b} for i, (n, b) in enumerate(zip(large, flags))]
+    path = write_jsonl(tmp_path / "in.jsonl", rows_in)
+    reader = curator.ReadJsonl(str(path), keep=("n:int64", "b:bool"))
+    Pipeline([reader, curator.ExactDedup()]).run(str(tmp_path / "run"), workers=0, batch_mb=batch_mb)
+    table = rows(tmp_path / "run", "documents")
+    assert (table["n"].to_pylist(), table["b"].to_pylist()) == (large, flags)
+
+
 def stamps(folder: Path) -> dict[str, int]:
     return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("part-*") if p.is_file()}
 

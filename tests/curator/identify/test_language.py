@@ -71,7 +71,7 @@ def frame_of(texts):
 def test_languages_and_scores(two_languages):
     signals = IdentifyLanguage(model=two_languages).measure(frame_of(["abba cab ebe", "vow xyz", "abba cab vow"]))
     assert signals["lang"].tolist() == ["aa", "zz", "aa"]
-    assert signals["lang_score"].dtype == "float32"
+    assert signals["lang_score"].dtype.pyarrow_dtype == pa.float32()
     sure, unsure = 1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-1))  # softmax of (3, 0) and of the mean (2, 1)
     assert signals["lang_score"].tolist() == pytest.approx([sure, sure, unsure], abs=1e-4)
 

@@ -1,0 +1,108 @@
+"""Our side of the library benchmarks: decoded Arrow in, decisions out; only the call is timed.
+
+Run as a program by the benchmarks: TASK INPUT ANSWER. TASK is dedup or filters.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from benchmarks import inputs
+from curator import frames, kernels
+from curator.dedup.fuzzy import FuzzyDedup
+from curator.filter.gopher import GopherQuality, GopherRepetition
+from curator.kernels import lsh, witness
+from curator.run.batches import first_reasons
+from curator.run.runner import BATCH_MB
+
+WARM_UP = 50  # documents; what is compiled or loaded at first use is not timed, on either side
+
+
+def batches(text: pa.LargeStringArray) -> Iterator[pa.LargeStringArray]:
+    """Yield slices of about BATCH_MB, as the runner's readers do; at least one."""
+    ends = np.cumsum(pc.binary_length(text).to_numpy(zero_copy_only=False))
+    cuts = np.searchsorted(ends, np.arange(0, ends[-1] if len(ends) else 1, BATCH_MB * 1e6))
+    for start, stop in itertools.pairwise([*cuts, len(text)]):
+        yield text.slice(start, stop - start)
+
+
+def deduplicate(text: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (candidates int64, witness int64 a candidate or -1, similarity): FuzzyDedup without files."""
+    s = FuzzyDedup()
+    keys, empty = [], []
+    for batch in batches(text):
+        column = frames.from_arrow(pa.table({"text": batch}))["text"]
+        bands = frames.column_to_arrow(kernels.band_keys(column, s.bands, s.rows, s.width, s.seed)["bands"])
+        keys.append(bands.values.to_numpy().reshape(-1, s.bands))
+        empty.append(bands.is_null().to_numpy(zero_copy_only=False))
+    whole = np.concatenate(keys)
+    candidates = np.flatnonzero(lsh.candidates(whole, np.concatenate(empty)))
+    starts, flat = [np.zeros(1, np.int64)], []
+    for batch in batches(text.take(pa.array(candidates))):
+        column = frames.from_arrow(pa.table({"text": batch}))["text"]
+        sets = frames.column_to_arrow(kernels.shingle_sets(column, s.width)["shingles"])
+        starts.append(sets.offsets.to_numpy()[1:] + starts[-1][-1])
+        flat.append(sets.values.to_numpy())
+    order = np.arange(len(candidates))
+    found = witness.witness_rule(
+        whole[candidates], order, np.concatenate(starts), np.concatenate(flat), s.jaccard, s.max_bucket
+    )
+    return candidates, np.where(found.witness >= 0, candidates[found.witness], -1), found.similarity
+
+
+def filters(text: pa.LargeStringArray) -> list[np.ndarray]:
+    """Return, for GopherQuality and GopherRepetition, each text's first reason to go, "" where it stays."""
+    stages = (GopherQuality(), GopherRepetition())
+    names = tuple(dict.fromkeys(name for stage in stages for name in stage.signals))
+    found: list[list[np.ndarray]] = [[], []]
+    for batch in batches(text):
+        signals = kernels.text_signals(frames.from_arrow(pa.table({"text": batch}))["text"], names)
+        for reasons, stage in zip(found, stages, strict=True):
+            said = np.full(len(batch), "", dtype=object)
+            for reason, mask in first_reasons(stage.reject(signals[list(stage.signals)])).items():
+                said[mask.to_numpy(dtype=bool)] = reason
+            reasons.append(said)
+    return [np.concatenate(reasons) for reasons in found]
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    """Return what a call returns, and the CPU seconds it took, children included."""
+    before = _cpu()
+    return call(), _cpu() - before
+
+
+def _cpu() -> float:
+    own, below = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + below.ru_utime + below.ru_stime
+
+
+def main(task: str, source: str, answer: str) -> None:
+    """Do one task once and write what came of it."""
+    text = inputs.corpus(Path(source))["text"].combine_chunks()
+    call = {"dedup": deduplicate, "filters": filters}[task]
+    call(pa.concat_arrays([text.slice(0, WARM_UP)] * 2))  # twice: with duplicates, all of it is warm
+    began = time.perf_counter()
+    result, cpu = timed(lambda: call(text))
+    said: dict[str, Any] = {"cpu": cpu, "wall": time.perf_counter() - began}
+    if task == "dedup":
+        candidates, witnesses, _ = result
+        gone = witnesses >= 0
+        said |= {"removed": candidates[gone].tolist(), "witness": witnesses[gone].tolist()}
+    else:
+        said |= {"reasons": [reasons.tolist() for reasons in result]}
+    Path(answer).write_text(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,112 @@
+"""The peers' side of the library benchmarks; runs in the peers' interpreter and imports nothing of ours.
+
+TASK INPUT ANSWER; TASK is rensa, datatrove, filters or filters_spacy. Documents are decoded before the
+clock starts, and every library is warm.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+WARM_UP = 50
+
+
+def rensa(texts: list[str]) -> dict[str, Any]:
+    """RMinHashDeduplicator, 14 bands of 8 rows, 5-word shingles of \\w+, lower-cased.
+
+    Measured here: add_pairs over a generator is as quick as the digest matrices, from joined shingles or
+    from word hashes combined by numpy (those give flags without decisions); rho sketches lose recall.
+    """
+    from rensa import RMinHashDeduplicator
+
+    words = re.compile(r"\w+").findall
+
+    def shingles(text: str) -> list[str]:
+        w = words(text.lower())
+        return list(map(" ".join, zip(w, w[1:], w[2:], w[3:], w[4:]))) if len(w) >= 5 else [" ".join(w)][: len(w)]
+
+    dedup = RMinHashDeduplicator(threshold=0.8, num_perm=112, use_lsh=True, num_bands=14)
+    kept = dedup.add_pairs((str(row), shingles(text)) for row, text in enumerate(texts))
+    return {"removed": [row for row, keep in enumerate(kept) if not keep]}
+
+
+def datatrove(texts: list[str]) -> dict[str, Any]:
+    """The four MinHash stages, called one after the other on documents in memory; default settings."""
+    from datatrove.data import Document
+    from datatrove.pipeline.dedup import (
+        MinhashDedupBuckets,
+        MinhashDedupCluster,
+        MinhashDedupFilter,
+        MinhashDedupSignature,
+    )
+
+    documents = [Document(text=text, id=str(row)) for row, text in enumerate(texts)]
+    shared = "/dev/shm" if Path("/dev/shm").is_dir() else None  # its signatures are files; here in memory
+    folder = tempfile.mkdtemp(dir=shared)
+    MinhashDedupSignature(f"{folder}/signatures").run(iter(documents), 0, 1)
+    for bucket in range(14):
+        MinhashDedupBuckets(f"{folder}/signatures", f"{folder}/buckets").run(None, bucket, 14)
+    MinhashDedupCluster(f"{folder}/buckets", f"{folder}/remove").run(None, 0, 1)
+    kept = {document.id for document in MinhashDedupFilter(f"{folder}/remove").run(iter(documents), 0, 1)}
+    shutil.rmtree(folder)
+    return {"removed": [row for row in range(len(texts)) if str(row) not in kept]}
+
+
+def filters(texts: list[str], whitespace: bool = True) -> dict[str, Any]:
+    """Gopher quality, then repetition on what it keeps: its own cost; the rest is judged off the clock."""
+    from datatrove.data import Document
+    from datatrove.pipeline.filters import gopher_quality_filter, gopher_repetition_filter
+
+    if whitespace:
+        for module in (gopher_quality_filter, gopher_repetition_filter):
+            module.split_into_words = lambda text, language: text.split()
+    quality = gopher_quality_filter.GopherQualityFilter()
+    repetition = gopher_repetition_filter.GopherRepetitionFilter()
+    documents = [Document(text=text, id=str(row)) for row, text in enumerate(texts)]
+    before = cpu_seconds()
+    first = [quality.filter(document) for document in documents]
+    second = [repetition.filter(d) if kept is True else None for d, kept in zip(documents, first)]
+    cpu = cpu_seconds() - before
+    second = [repetition.filter(d) if said is None else said for d, said in zip(documents, second)]
+    return {"cpu": cpu, "reasons": [["" if s is True else s[1] for s in found] for found in (first, second)]}
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and the children it has waited for."""
+    own, below = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + below.ru_utime + below.ru_stime
+
+
+def main(task: str, source: str, answer: str) -> None:
+    """Do one task once and write what came of it."""
+    if task != "rensa":
+        from loguru import logger
+
+        logger.remove()
+    calls = {
+        "rensa": rensa,
+        "datatrove": datatrove,
+        "filters": filters,
+        "filters_spacy": lambda texts: filters(texts, whitespace=False),
+    }
+    call = calls[task]
+    texts = pq.read_table(source, columns=["text"])["text"].to_pylist()
+    call(texts[:WARM_UP] * 2)
+    began, before = time.perf_counter(), cpu_seconds()
+    said = call(texts)
+    said = {"cpu": cpu_seconds() - before, "wall": time.perf_counter() - began, **said}
+    Path(answer).write_text(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
