@@ -57,12 +57,10 @@ def convert(value: Any, hint: Any, name: str) -> Any:
         return {convert(k, arguments[0], name): convert(v, arguments[1], name) for k, v in value.items()}
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    elif hint is type(None):
-        if value is None:
-            return None
-    elif isinstance(hint, type) and origin is None:
-        if isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
-            return value
+    elif hint is type(None) and value is None:
+        return None
+    elif isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
+        return value
     raise ConfigError(f"{name} is {value!r}; it must be {_readable(hint)}")
 
 

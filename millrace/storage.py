@@ -7,7 +7,7 @@ Everything that leaves a run passes through `writing`.
 from __future__ import annotations
 
 import contextlib
-import glob as globbing
+import glob as globbing  # Path.glob takes no absolute patterns
 import json
 import os
 import secrets
@@ -55,7 +55,7 @@ def join(folder: str, *names: str) -> str:
 def find(pattern: str) -> list[File]:
     """List the files a path or glob names, sorted by URL. Raises StorageError where there is none."""
     if is_local(pattern):
-        paths = [Path(p) for p in sorted(globbing.glob(absolute(pattern), recursive=True))]
+        paths = [Path(p) for p in sorted(globbing.glob(absolute(pattern), recursive=True))]  # noqa: PTH207
         found = [File(str(p), p.stat().st_size, str(p.stat().st_mtime_ns)) for p in paths if p.is_file()]
     else:
         system, path = _system(pattern)

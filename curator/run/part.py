@@ -1,7 +1,7 @@
 """One task: take one part through one segment, from file to file.
 
-Text is read in bounded batches and every file is written row group by row group, so memory does not
-grow with the part. The ledger and the signals of earlier segments are carried along.
+Text is read in bounded batches and every file is written row group by row group: the memory for text does
+not grow with the part. The ledger and the signals of earlier segments are carried along (run/evidence.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from curator import frames, ledger
 from curator.errors import BadFile
 from curator.run.batches import Outcome, Steps
+from curator.run.evidence import Evidence
 from curator.run.folder import PUBLISHED, WORK_OF_LAST, RunFolder, part_name
 from curator.run.marks import Mark, Marks
 from curator.schema import arrow_schema
@@ -85,8 +86,6 @@ def _write_all(task: PartTask) -> Mark:
 
     steps = Steps([(i, s) for i, s in task.stages if not isinstance(s, Reader)], task.names)
     counted = _Reading()
-    dropped: list[pa.Table] = []
-    signals: list[pa.Table] = []
     examples: list[dict[str, Any]] = []
     before_fallback = fallback.bytes_moved()
     with contextlib.ExitStack() as stack:
@@ -100,19 +99,17 @@ def _write_all(task: PartTask) -> Mark:
             name = task.file(sketch_kind(index, stage), ".arrow")
             sketched = arrow_schema({"doc_id": "uint64", **stage.sketches})
             written[name] = stack.enter_context(tables.writing_table(task.folder.path(name), sketched))
+        evidence = Evidence(stack, *_evidence_places(task), steps.signal_types)
         for batch in _batches(task, counted):
-            dropped.append(ledger.for_unread(batch.unread, task.part.number, task.names[0]))
             outcome = steps.apply(frames.from_arrow(batch.table, task.device))
             counted.characters += outcome.characters
             _write_batch(task, outcome, written)
-            dropped.append(outcome.dropped)
-            signals.append(outcome.signals)
+            evidence.add(ledger.for_unread(batch.unread, task.part.number, task.names[0]), outcome)
             examples += outcome.examples
-    files = {name: writer.checksum for name, writer in written.items()}
-    files |= _write_evidence(task, dropped, signals, steps.signal_types)
+        written |= {task.file(kind): writer for kind, writer in evidence.finish().items()}
     return {
         "key": task.key,
-        "files": files,
+        "files": {name: writer.checksum for name, writer in written.items()},
         "rows": documents.rows,
         "read": counted.documents,
         "skipped": dict(sorted(counted.skipped.items())),
@@ -123,43 +120,20 @@ def _write_all(task: PartTask) -> Mark:
     }
 
 
+def _evidence_places(task: PartTask) -> tuple[dict[str, str], dict[str, str] | None]:
+    """Return the URLs of ledger and signals, of this segment and of the one before."""
+    name = part_name(task.part.number) + ".parquet"
+    here = {kind: task.folder.path(task.file(kind)) for kind in ("ledger", "signals")}
+    before = {kind: task.folder.path(task.before, kind, name) for kind in here} if task.before is not None else None
+    return here, before
+
+
 def _write_batch(task: PartTask, outcome: Outcome, written: dict[str, tables.TableWriter]) -> None:
     for index, stage in task.sketches:
         sketch = frames.to_arrow(stage.sketch(outcome.frame))
         sketch = sketch.append_column("doc_id", frames.column_to_arrow(outcome.frame["doc_id"]))
         written[task.file(sketch_kind(index, stage), ".arrow")].write(sketch)
     written[task.file("documents")].write(frames.to_arrow(outcome.frame[list(task.columns)]))
-
-
-def _write_evidence(
-    task: PartTask, dropped: list[pa.Table], signals: list[pa.Table], types: dict[str, pa.DataType]
-) -> dict[str, Any]:
-    """Write ledger and signals, joined to those of the segment before; return their checksums."""
-    earlier_signals = None
-    if task.before is not None:
-        name = part_name(task.part.number) + ".parquet"
-        dropped.insert(0, tables.read_table(task.folder.path(task.before, "ledger", name)))
-        if storage.exists(task.folder.path(task.before, "signals", name)):
-            earlier_signals = tables.read_table(task.folder.path(task.before, "signals", name))
-    written = {"ledger": ledger.in_order(dropped)}
-    whole = earlier_signals
-    if types:
-        schema = pa.schema([("doc_id", pa.uint64()), *types.items()])
-        own = pa.concat_tables([schema.empty_table(), *(s.cast(schema) for s in signals if len(s.schema))])
-        whole = own if earlier_signals is None else _joined(earlier_signals, own)
-    if whole is not None:
-        written["signals"] = whole.combine_chunks()
-    return {
-        task.file(kind): tables.write_table(task.folder.path(task.file(kind)), table) for kind, table in written.items()
-    }
-
-
-def _joined(earlier: pa.Table, own: pa.Table) -> pa.Table:
-    """Put a later segment's signals beside the earlier ones; documents dropped in between have nulls."""
-    place = pc.index_in(earlier["doc_id"], own["doc_id"])
-    for name in own.column_names[1:]:
-        earlier = earlier.append_column(name, own[name].take(place))
-    return earlier
 
 
 class _Reading:
