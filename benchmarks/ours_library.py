@@ -43,9 +43,9 @@ def deduplicate(text: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray, np.n
     keys, empty = [], []
     for batch in batches(text):
         column = frames.from_arrow(pa.table({"text": batch}))["text"]
-        bands = frames.column_to_arrow(kernels.band_keys(column, s.bands, s.rows, s.width, s.seed)["bands"])
-        keys.append(bands.values.to_numpy().reshape(-1, s.bands))
-        empty.append(bands.is_null().to_numpy(zero_copy_only=False))
+        bands = frames.to_arrow(kernels.band_keys(column, s.bands, s.rows, s.width, s.seed))
+        keys.append(np.column_stack([pc.fill_null(band, 0).to_numpy() for band in bands.columns]))
+        empty.append(pc.is_null(bands["band_00"]).to_numpy())
     whole = np.concatenate(keys)
     candidates = np.flatnonzero(lsh.candidates(whole, np.concatenate(empty)))
     starts, flat = [np.zeros(1, np.int64)], []

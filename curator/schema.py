@@ -22,12 +22,9 @@ TYPES = {
 
 @functools.cache
 def arrow_type(name: str) -> pa.DataType:
-    """Return the Arrow type of a type name; list<x> is a large list, x[n] a fixed-size one."""
+    """Return the Arrow type of a type name; list<x> is a large list."""
     if name.startswith("list<"):
         return pa.large_list(arrow_type(name[5:-1]))
-    if name.endswith("]"):
-        item, _, length = name[:-1].partition("[")
-        return pa.list_(arrow_type(item), int(length))
     return TYPES[name]
 
 

@@ -128,8 +128,6 @@ def _row_bytes(table: pa.Table) -> np.ndarray:
                 if len(c)
             ]
             total += np.concatenate(lengths) if lengths else 0
-        elif pa.types.is_fixed_size_list(kind):
-            total += kind.list_size * kind.value_type.bit_width // 8
         else:
             total += max(kind.bit_width // 8, 1)
     return total

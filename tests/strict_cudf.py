@@ -75,6 +75,8 @@ class DataFrame(pd.DataFrame):
     def from_arrow(table: pa.Table) -> DataFrame:
         from curator import frames
 
+        if any(pa.types.is_fixed_size_list(kind) for kind in table.schema.types):
+            raise TypeError("cudf has no fixed-size lists")
         return DataFrame(frames.from_arrow(table))
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curator import frames, kernels
 from curator.errors import SpecError
@@ -50,7 +51,10 @@ class FuzzyDedup(CorpusStage):
 
     @property
     def sketches(self) -> dict[str, str]:  # type: ignore[override]
-        return {"bands": f"uint64[{self.bands}]", "characters": "int64"}
+        return {**dict.fromkeys(self._bands(), "uint64"), "characters": "int64"}
+
+    def _bands(self) -> list[str]:
+        return [f"band_{i:02d}" for i in range(self.bands)]
 
     def sketch(self, frame: Frame) -> Frame:
         keys = kernels.band_keys(frame["text"], self.bands, self.rows, self.width, self.seed)
@@ -59,10 +63,10 @@ class FuzzyDedup(CorpusStage):
     def fit(self, corpus: Corpus, folder: str) -> RejectListed:
         from curator.kernels import lsh, witness
 
-        table = corpus.sketched("bands", "characters")
-        ids, bands = table["doc_id"].to_numpy(), table["bands"].combine_chunks()
-        keys = bands.values.to_numpy().reshape(-1, self.bands)[bands.offset : bands.offset + len(bands)]
-        empty = bands.is_null().to_numpy(zero_copy_only=False)
+        table = corpus.sketched(*self._bands(), "characters")
+        ids = table["doc_id"].to_numpy()
+        keys = np.column_stack([pc.fill_null(table[name], 0).to_numpy() for name in self._bands()])
+        empty = pc.is_null(table["band_00"]).to_numpy()
         candidates = np.flatnonzero(lsh.candidates(keys, empty))
         look = functools.partial(_shingles, width=self.width)
         found = list(corpus.evidence(ids[candidates], ("text",), look))

@@ -50,8 +50,8 @@ def hash128(text: Column) -> Frame:
 def band_keys(text: Column, bands: int, rows: int, width: int, seed: int) -> Frame:
     """Sketch the word shingles of each text and hash each band of the sketch.
 
-    Returns `bands`: uint64[bands] a row. Shingles are `width` consecutive words (curator.kernels.shingles);
-    the sketch is Fast Similarity Sketching with bands x rows values (Dahlgaard, Knudsen, Thorup,
+    Returns `band_00`, `band_01`, ...: uint64, a column a band. Shingles are `width` consecutive words
+    (curator.kernels.shingles); the sketch is Fast Similarity Sketching with bands x rows values (Dahlgaard, Knudsen, Thorup,
     FOCS 2017). A text without words has null bands: it is nobody's near-duplicate.
     """
 

@@ -26,10 +26,8 @@ def hash128(text: Column) -> Frame:
 
 def band_keys(text: Column, bands: int, rows: int, width: int, seed: int) -> Frame:
     sketches, empty = sketch.sketch(*buffers(text), bands * rows, width, seed)
-    keys = pa.FixedSizeListArray.from_arrays(
-        pa.array(lsh.band_hashes(sketches, bands).reshape(-1)), bands, mask=pa.array(empty)
-    )
-    return frames.like(text, {"bands": keys})
+    keys = lsh.band_hashes(sketches, bands)
+    return frames.like(text, {f"band_{i:02d}": pa.array(keys[:, i], mask=empty) for i in range(bands)})
 
 
 def shingle_sets(text: Column, width: int) -> Frame:

@@ -20,7 +20,6 @@ SCHEMA = pa.schema(
         ("text", pa.large_string()),
         ("lang", pa.large_string()),
         ("tokens", pa.large_list(pa.uint32())),
-        ("bands", pa.list_(pa.uint64(), 3)),
         ("flag", pa.bool_()),
     ]
 )
@@ -36,7 +35,6 @@ def made(rows: int) -> pa.Table:
             "text": [None if n == 7 else "ü" * n for n in sizes],
             "lang": [("en", "de", None)[n % 3] for n in sizes],
             "tokens": [list(range(n // 3)) for n in sizes],
-            "bands": [[n, n, n] for n in sizes],
             "flag": [n % 2 == 0 for n in sizes],
         },
         SCHEMA,
@@ -98,7 +96,7 @@ def test_row_bytes_against_the_values():
     table = made(50)
     for start in (0, 13):
         wanted = [
-            8 + len((row["text"] or "").encode()) + len(row["lang"] or "") + 4 * len(row["tokens"]) + 24 + 1
+            8 + len((row["text"] or "").encode()) + len(row["lang"] or "") + 4 * len(row["tokens"]) + 1
             for row in table[start:].to_pylist()
         ]
         assert tables._row_bytes(table[start:]).tolist() == wanted
