@@ -51,8 +51,9 @@ def band_keys(text: Column, bands: int, rows: int, width: int, seed: int) -> Fra
     """Sketch the word shingles of each text and hash each band of the sketch.
 
     Returns `band_00`, `band_01`, ...: uint64, a column a band. Shingles are `width` consecutive words
-    (curator.kernels.shingles); the sketch is Fast Similarity Sketching with bands x rows values (Dahlgaard, Knudsen, Thorup,
-    FOCS 2017). A text without words has null bands: it is nobody's near-duplicate.
+    (curator.kernels.shingles); the sketch is Fast Similarity Sketching with bands x rows values
+    (Dahlgaard, Knudsen, Thorup, FOCS 2017). A text without words has null bands: it is nobody's
+    near-duplicate.
     """
 
 
