@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from curator.pipeline import Pipeline
+from curator.run.plan import cut
 from curator.run.register import listing
 from curator.run.runner import planned
 from curator.stage import Reader
 
-# CPU seconds a megabyte of text at each stage's input, as measured by benchmarks/ on one core; see
-# benchmarks/results/. A page of HTML counts with its HTML for ReadWarc and ExtractHtml.
+# CPU seconds a megabyte of a stage's input on one core, rounded from single-stage timings of 2026-11
+# (ExtractHtml: trafilatura, fast). The estimate is for choosing between an hour and a day.
 SECONDS_PER_MB = {
-    "ReadWarc": 0.02,
-    "ReadJsonl": 0.01,
-    "ReadParquet": 0.01,
-    "ExtractHtml": 0.30,
-    "FixUnicode": 0.03,
-    "IdentifyLanguage": 0.10,
+    "ReadWarc": 0.007,
+    "ReadJsonl": 0.005,
+    "ReadParquet": 0.002,
+    "ExtractHtml": 0.45,
+    "FixUnicode": 0.01,
+    "IdentifyLanguage": 0.07,
     "GopherQuality": 0.006,
     "GopherRepetition": 0.006,
-    "ExactDedup": 0.005,
-    "FuzzyDedup": 0.01,
-    "Tokenize": 0.30,
-    "Pack": 0.02,
+    "ExactDedup": 0.001,
+    "FuzzyDedup": 0.004,
+    "Tokenize": 0.33,
+    "Pack": 0.01,
 }
-"""Text that is left of HTML, and the expansion of compressed input: rough, for the estimate only."""
-TEXT_OF_HTML = 0.05
-EXPANSION = {".gz": 5.0, ".zst": 5.0, ".parquet": 3.0, ".bz2": 6.0, ".xz": 6.0}
+OTHER_STAGES = 0.01
+WRITING = 0.01  # a segment, for each megabyte of text
+START = 4.0  # seconds until the workers work
+TEXT_OF_HTML = 0.05  # characters of main text for one of HTML
+EXPANSION = {".gz": 5.0, ".zst": 5.0, ".parquet": 3.0, ".bz2": 6.0, ".xz": 6.0}  # of stored bytes; a guess
 
 
 def describe(pipeline: Pipeline) -> str:
@@ -45,10 +48,10 @@ def describe(pipeline: Pipeline) -> str:
 
 def estimate(pipeline: Pipeline, megabytes: float) -> float:
     """Return CPU seconds for this much raw input; filters are taken to keep everything."""
-    total = 0.0
+    total = START
     for stage in pipeline.stages:
         name = type(stage).__name__
-        total += megabytes * SECONDS_PER_MB.get(name, 0.01)
+        total += megabytes * SECONDS_PER_MB.get(name, OTHER_STAGES)
         if name == "ExtractHtml":
             megabytes *= TEXT_OF_HTML
-    return total
+    return total + len(cut(pipeline)) * megabytes * WRITING
