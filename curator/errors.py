@@ -41,5 +41,11 @@ class ModelError(CuratorError):
     """A model or tokenizer file that cannot be found, fetched or read."""
 
 
+def check_seed(stage: str, seed: int) -> None:
+    """Refuse a seed that is no unsigned 32-bit number."""
+    if not 0 <= seed < 1 << 32:
+        raise SpecError(f"{stage}.seed is {seed}; it must be from 0 to {(1 << 32) - 1}")
+
+
 class BadFile(Exception):
     """One input file that cannot be read to its end. Carries the reason as its text."""

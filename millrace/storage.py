@@ -59,6 +59,7 @@ def find(pattern: str) -> list[File]:
         found = [File(str(p), p.stat().st_size, str(p.stat().st_mtime_ns)) for p in paths if p.is_file()]
     else:
         system, path = _system(pattern)
+        system.invalidate_cache()  # other processes have written since
         try:
             details = system.glob(path, detail=True) if globbing.has_magic(path) else {path: system.info(path)}
         except (OSError, ValueError) as error:
@@ -131,6 +132,7 @@ def list_folder(url: str) -> list[str]:
             raise StorageError(f"{url} is a file; a folder was expected")
         return sorted(p.name for p in local_path(url).iterdir())
     system, path = _system(url)
+    system.invalidate_cache()
     return sorted(name.rstrip("/").rpartition("/")[2] for name in system.ls(path, detail=False))
 
 

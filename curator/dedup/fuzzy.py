@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames, kernels
-from curator.errors import SpecError
+from curator.errors import SpecError, check_seed
 from curator.rejections import RejectListed, write_lists
 from curator.run.corpus import Corpus
 from curator.stage import CorpusStage, Frame
@@ -45,6 +45,7 @@ class FuzzyDedup(CorpusStage):
     def __post_init__(self) -> None:
         if not 0 < self.jaccard <= 1:
             raise SpecError(f"FuzzyDedup.jaccard is {self.jaccard}; it must be above 0 and at most 1")
+        check_seed("FuzzyDedup", self.seed)
         for name in ("bands", "rows", "width", "max_bucket"):
             if getattr(self, name) < 1:
                 raise SpecError(f"FuzzyDedup.{name} is {getattr(self, name)}; it must be at least 1")

@@ -16,7 +16,7 @@ from typing import Any
 
 from curator import spec
 from curator.cluster import Cluster, choose_device, open_cluster
-from curator.errors import InputError
+from curator.errors import InputError, RunError
 from curator.fingerprint import digest, of_sketch, of_stage
 from curator.pipeline import Pipeline, check_columns
 from curator.run import summary
@@ -75,6 +75,8 @@ def run(
     for late in late_filters(pipeline):
         progress.say(f"note: {late} comes after deduplication: it may drop the kept copy of a duplicate")
     folder.claim()
+    if limit is not None and storage.exists(folder.summary) and storage.read_json(folder.summary)["limit"] is None:
+        raise RunError(f"{folder.url} holds a whole run, which a --limit would replace; choose another --output")
     began = time.time()
     with folder.locked():
         storage.remove_leftovers(folder.url)
@@ -93,6 +95,7 @@ def run(
             marks,
             job.used,
             segments=[job.place_of(segment) or WORK_OF_LAST for segment in segments[:passed]],
+            limit=limit,
             fit_seconds={index: fitted.seconds for index, fitted in job.fitted.items()},
             seconds=time.time() - began,
             workers=cluster.workers,
@@ -257,14 +260,16 @@ class _Job:
         self.progress.say(f"{label:<28} {time.monotonic() - began:.1f} s")
 
     def _publish(self, marks: dict[int, list[Mark]]) -> None:
-        """Delete what an earlier run into this folder published and this one does not hold."""
+        """Delete what an earlier run into this folder published and this one does not hold; what this one
+        holds must be there, which it is not where workers write to disks of their own."""
+        wanted = {name for ms in marks.values() for name in ms[-1]["files"]}
         for kind in PUBLISHED:
-            wanted = {
-                name.rpartition("/")[2] for ms in marks.values() for name in ms[-1]["files"] if name.startswith(kind)
-            }
-            for name in storage.list_folder(self.folder.path(kind)):
-                if name not in wanted:
-                    storage.remove(self.folder.path(kind, name))
+            there = {f"{kind}/{name}" for name in storage.list_folder(self.folder.path(kind))}
+            for name in there - wanted:
+                storage.remove(self.folder.path(name))
+            missing = sorted(name for name in wanted - there if name.startswith(kind + "/"))
+            if missing:
+                raise RunError(f"{self.folder.path(missing[0])} was written and is not there; do all workers see it?")
 
 
 def _files_below(folder: RunFolder, place: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def write(
     inputs: list[Input],
     *,
     segments: list[str],
+    limit: int | None,
     fit_seconds: dict[int, float],
     seconds: float,
     workers: int,
@@ -44,6 +45,7 @@ def write(
         },
         "device": device,
         "workers": workers,
+        "limit": limit,
         "seconds": round(seconds, 3),  # of this call; a resumed run has spent others before
         "segments": segments,
         "inputs": {

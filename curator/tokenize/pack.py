@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from curator.errors import SpecError
+from curator.errors import SpecError, check_seed
 from curator.run.corpus import Corpus
 from curator.run.folder import part_name
 from curator.stage import CorpusStage, Frame
@@ -44,6 +44,7 @@ class Pack(CorpusStage):
     output: ClassVar = "tokens"
 
     def __post_init__(self) -> None:
+        check_seed("Pack", self.seed)
         for name in ("seq_length", "shard_tokens"):
             if getattr(self, name) < 1:
                 raise SpecError(f"Pack.{name} is {getattr(self, name)}; it must be at least 1")

@@ -12,7 +12,7 @@ import pyarrow as pa
 import xxhash
 
 from curator import frames, kernels
-from curator.errors import ModelError
+from curator.errors import ModelError, SpecError, check_seed
 from curator.kernels.arrow import each
 from curator.run.corpus import Corpus
 from curator.stage import CorpusStage, Frame, Mapper
@@ -45,6 +45,10 @@ class Tokenize(CorpusStage):
     libraries: ClassVar = ("tokenizers",)
 
     def __post_init__(self) -> None:
+        check_seed("Tokenize", self.seed)
+        for name, least in (("vocab_size", 257), ("train_mb", 0)):  # 256 bytes and the end of a document
+            if getattr(self, name) < least:
+                raise SpecError(f"Tokenize.{name} is {getattr(self, name)}; it must be at least {least}")
         if self.tokenizer:
             end_token(load(storage.absolute(self.tokenizer)), self.tokenizer, self.end_of_document)
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import curator
+import curator.errors
 from curator import Pipeline
 from millrace import storage
 from tests import strict_cudf
@@ -331,6 +332,14 @@ def test_kept_columns_with_nulls_stay_exact(tmp_path, batch_mb):
     Pipeline([reader, curator.ExactDedup()]).run(str(tmp_path / "run"), workers=0, batch_mb=batch_mb)
     table = rows(tmp_path / "run", "documents")
     assert (table["n"].to_pylist(), table["b"].to_pylist()) == (large, flags)
+
+
+def test_a_limit_does_not_replace_a_whole_run(clean):
+    glob, folder = clean[dedup_pipeline]
+    before = content(folder)
+    with pytest.raises(curator.errors.RunError, match="holds a whole run"):
+        dedup_pipeline(glob).run(str(folder), workers=0, limit=3)
+    assert content(folder) == before
 
 
 def stamps(folder: Path) -> dict[str, int]:
