@@ -31,6 +31,7 @@ lint: env
 	$(BIN)/mypy
 
 resolve: env  # the GPU extra installs nowhere without a GPU; that it resolves with our versions is checked
+	@mkdir -p build
 	$(BIN)/uv pip compile -q --python-version 3.11 -c constraints.txt --extra gpu pyproject.toml -o build/gpu.txt
 	@wc -l build/gpu.txt
 
