@@ -29,7 +29,8 @@ class Pack(CorpusStage):
     tokenizer.json             the tokenizer, given or trained
     manifest.json              counts, hashes, type, tokenizer; written last
 
-    Rows are not padded. Memory: 60 bytes a document, and the tokens of one shard.
+    Rows are not padded. Memory: 60 bytes a document, and the tokens of one shard. A shard reads its pieces
+    out of the memory-mapped sketches of all parts; on an object store it fetches those sketches whole.
     """
 
     seq_length: int = 2048
@@ -141,18 +142,18 @@ def write_shard(shard: Shard) -> dict[str, Any]:
     """Write one shard and return what the manifest says of it."""
     ends = np.cumsum(shard.length)
     tokens = np.empty(int(ends[-1]), shard.dtype)
+    order = np.argsort(shard.doc_id >> np.uint64(32), kind="stable")  # pieces by part
+    parts = (shard.doc_id >> np.uint64(32))[order]
     ids: list[pa.Array] = []
-    order: list[np.ndarray] = []
     for part, url in shard.sketches.items():
         table = tables.read_table(url, ["doc_id", "id", "tokens"])
-        mine = np.flatnonzero(shard.doc_id >> np.uint64(32) == part)
+        mine = order[slice(*np.searchsorted(parts, np.array([part, part + 1], np.uint64)))]
         rows = np.searchsorted(table["doc_id"].to_numpy(), shard.doc_id[mine])
         ids.append(table["id"].take(pa.array(rows)).combine_chunks())
-        order.append(mine)
         _copy(table["tokens"], rows, shard.start[mine], shard.length[mine], ends[mine], tokens)
     name = f"shard-{shard.number:05d}"
     url = storage.join(shard.folder, name)
-    place = np.argsort(np.concatenate(order))
+    place = np.argsort(order)
     provenance = pa.table(
         {
             "doc_id": shard.doc_id,
