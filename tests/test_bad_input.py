@@ -595,7 +595,13 @@ def test_ctrl_c_stops_in_one_line_and_the_same_command_resumes(curate, tmp_path,
     given = ["--input", inputs, "--output", str(tmp_path / "run"), "--workers", str(workers)]
     command = [sys.executable, "-m", "pipelines.cli", "curate", str(recipe), *given]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell ignores it
     )
     deadline = time.monotonic() + 60
     while not list((tmp_path / "run").glob("work/*/done/part-*")) and time.monotonic() < deadline:
