@@ -103,6 +103,8 @@ def with_settings(spec: list[Any], settings: list[str]) -> list[Any]:
                 f"--set {setting}: the pipeline has no stage {stage}.{did_you_mean(stage, names)} "
                 f"Stages: {', '.join(names)}"
             )
+        if names.count(stage) > 1:
+            raise SpecError(f"--set {setting}: the pipeline has {names.count(stage)} of {stage}; edit the recipe instead")
         at = names.index(stage)
         try:
             values[at] = {**values[at], name: yaml.safe_load(text)}
