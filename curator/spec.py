@@ -104,7 +104,7 @@ def with_settings(spec: list[Any], settings: list[str]) -> list[Any]:
                 f"Stages: {', '.join(names)}"
             )
         if names.count(stage) > 1:
-            raise SpecError(f"--set {setting}: the pipeline has {names.count(stage)} of {stage}; edit the recipe instead")
+            raise SpecError(f"--set {setting}: the pipeline has {names.count(stage)} of {stage}; edit the recipe")
         at = names.index(stage)
         try:
             values[at] = {**values[at], name: yaml.safe_load(text)}

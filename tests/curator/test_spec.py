@@ -69,11 +69,6 @@ def test_a_value_may_hold_an_equals_sign():
     assert item == {"ReadJsonl": {"path": "s3://bucket/a=b.jsonl"}}
 
 
-def test_of_two_stages_of_one_name_the_first_is_set():
-    said = spec.with_settings(["ExactDedup", "FuzzyDedup", "FuzzyDedup"], ["FuzzyDedup.bands=3"])
-    assert said == [{"ExactDedup": {}}, {"FuzzyDedup": {"bands": 3}}, {"FuzzyDedup": {}}]
-
-
 def test_a_setting_of_a_stage_that_stands_twice_is_refused():
     given = [{"ReadJsonl": {"path": "x"}}, "ExactDedup", "FixUnicode", "ExactDedup"]
     with pytest.raises(SpecError, match="has 2 of ExactDedup"):
