@@ -115,7 +115,7 @@ def dask_setup(worker: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def choose_device(device: str) -> str:
+def choose_device(device: str, say: Callable[[str], None] = lambda line: None) -> str:
     """Return cpu or gpu for auto, cpu or gpu. Raises DeviceError where a GPU is asked for in vain."""
     if device not in DEVICES:
         raise DeviceError(f"--device is {device!r}; it must be one of {', '.join(DEVICES)}")
@@ -124,6 +124,8 @@ def choose_device(device: str) -> str:
     missing = _missing_gpu()
     if device == "gpu" and missing:
         raise DeviceError(f"--device gpu: {missing}")
+    if missing and importlib.util.find_spec("cudf") is not None:  # whoever installed it expects it to be used
+        say(f"note: RAPIDS is installed, but {missing}; running on the CPU")
     return "cpu" if missing else "gpu"
 
 

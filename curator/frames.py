@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from curator.stage import Column, Frame
-
-
-def library(frame: Any) -> Any:
-    """Return the module (pandas or cudf) a frame or column came from."""
-    return sys.modules[type(frame).__module__.partition(".")[0]]
 
 
 def is_gpu(frame: Any) -> bool:

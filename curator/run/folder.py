@@ -49,10 +49,6 @@ class RunFolder:
     def work(self) -> str:
         return self.path("work")
 
-    def part(self, kind: str, number: int, ending: str = ".parquet") -> str:
-        """Return the URL of a part's published file."""
-        return self.path(kind, part_name(number) + ending)
-
     def claim(self) -> None:
         """Refuse a folder that holds something else than a run."""
         names = [n for n in storage.list_folder(self.url) if not n.startswith(".")]

@@ -80,7 +80,9 @@ def test_an_address_that_is_none_is_named():
 
 
 def test_without_a_gpu_auto_is_the_cpu_and_gpu_is_an_error():
-    assert choose_device("cpu") == "cpu"
+    said: list[str] = []
+    assert choose_device("auto", said.append) == choose_device("cpu") == "cpu"
+    assert said == []
     with pytest.raises(DeviceError, match="--device is 'tpu'; it must be one of auto, cpu, gpu"):
         choose_device("tpu")
 
@@ -100,6 +102,8 @@ def test_a_library_without_a_device_is_no_gpu(monkeypatch):
     runtime = types.SimpleNamespace(getDeviceCount=lambda: 0)
     cupy = strict_cudf.module("cupy", cuda=types.SimpleNamespace(runtime=runtime))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    assert choose_device("auto") == "cpu"
+    said: list[str] = []
+    assert choose_device("auto", said.append) == "cpu"
+    assert said == ["note: RAPIDS is installed, but no CUDA device is there; running on the CPU"]
     with pytest.raises(DeviceError, match="--device gpu: no CUDA device is there"):
         choose_device("gpu")
