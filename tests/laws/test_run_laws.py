@@ -312,6 +312,23 @@ def test_a_file_with_one_bad_part_gives_nothing_and_can_be_mended(tmp_path):
     assert (len(result.quarantined), result.documents) == (0, 40)
 
 
+def test_a_passing_read_error_is_tried_again(tmp_path, records, monkeypatch):
+    path = write_jsonl(tmp_path / "in.jsonl", records[:20])
+    pipeline = Pipeline([curator.ReadJsonl(str(path)), curator.ExactDedup()])
+    real = storage.opening
+
+    def opening(url):
+        if url == str(path):
+            raise OSError("connection reset")
+        return real(url)
+
+    monkeypatch.setattr(storage, "opening", opening)
+    result = pipeline.run(str(tmp_path / "run"), workers=0)
+    assert [bad["reason"] for bad in result.quarantined] == ["cannot be read to its end: connection reset"]
+    monkeypatch.setattr(storage, "opening", real)
+    assert pipeline.run(str(tmp_path / "run"), workers=0).summary["read"] == 20
+
+
 def test_half_a_marker_is_redone(tmp_path, records):
     glob = write_parts(tmp_path / "in", records[:40], 2)
     dedup_pipeline(glob).run(str(tmp_path / "run"), workers=0)
