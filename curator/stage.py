@@ -178,6 +178,11 @@ class CorpusStage(Stage):
     applied: ClassVar[bool] = True  # False: fit returns None, its result lies in the run's `output`
     output: ClassVar[str] = ""  # folder of the run that fit writes for the user; "": a folder of work/
 
+    @property
+    def publishes(self) -> tuple[str, ...]:
+        """Return further folders of the run that fit writes for the user."""
+        return ()
+
     def sketch(self, frame: Frame) -> Frame:
         """Return one row of `sketches` for each document: small, for text is not kept in memory."""
         raise NotImplementedError

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from curator import frames, kernels
 from curator.errors import SpecError, check_seed
-from curator.rejections import RejectListed, write_lists
+from curator.rejections import RejectListed, listed, write_lists
 from curator.run.corpus import Corpus
 from curator.stage import CorpusStage, Frame
 
@@ -84,7 +84,7 @@ class FuzzyDedup(CorpusStage):
             )
         gone = np.flatnonzero(verdict.witness >= 0)
         own = ids[candidates]
-        write_lists(folder, own[gone], own[verdict.witness[gone]], verdict.similarity[gone])
+        write_lists(folder, listed(own[gone], own[verdict.witness[gone]], verdict.similarity[gone]))
         return RejectListed(folder, "near_duplicate", self.jaccard)
 
 
