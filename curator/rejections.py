@@ -81,10 +81,13 @@ def _read(url: str, checksum: str) -> pa.Table:
 
 
 def listed(ids: np.ndarray, witnesses: np.ndarray, similarities: np.ndarray, runs: pa.Array | None = None) -> pa.Table:
-    """Return rejected doc_ids (uint64) with witness, similarity and the run of the witness (null: this one)."""
+    """Return rejected doc_ids (uint64) with witness, similarity (NaN: not known) and the run of the witness
+    (null: this one)."""
     columns = [ids, witnesses, similarities.astype(np.float32), pa.nulls(len(ids)) if runs is None else runs]
     schema = arrow_schema(LISTED)
-    return pa.table([pa.array(c).cast(kind) for c, kind in zip(columns, schema.types, strict=True)], schema=schema)
+    return pa.table(
+        [pa.array(c, from_pandas=True).cast(kind) for c, kind in zip(columns, schema.types, strict=True)], schema=schema
+    )
 
 
 def write_lists(folder: str, table: pa.Table) -> None:

@@ -41,9 +41,9 @@ class Stage:
     libraries: ClassVar[tuple[str, ...]] = ()  # distributions whose version shapes the output
     files: ClassVar[tuple[str, ...]] = ()  # fields that name files; these are fingerprinted by content
 
-    def named_files(self) -> dict[str, str]:
+    def named_files(self) -> dict[str, tuple[str, ...]]:
         """Return the files, by field, whose content shapes the output."""
-        return {name: getattr(self, name) for name in self.files if getattr(self, name)}
+        return {name: (getattr(self, name),) for name in self.files if getattr(self, name)}
 
     def __or__(self, other: Stage | Pipeline) -> Pipeline:
         from curator.pipeline import Pipeline

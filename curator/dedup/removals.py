@@ -32,10 +32,11 @@ class Removals:
         parts = (table["doc_id"].to_numpy() >> np.uint64(32)).astype(np.int64)
         self.dealt.write(name, table, np.searchsorted(np.array(self.firsts, np.int64), parts, side="right") - 1)
 
-    def publish(self, corpus: Corpus, folder: str) -> None:
-        """Write one list a part, under `folder`."""
+    def publish(self, corpus: Corpus, folder: str) -> dict[int, int]:
+        """Write one list a part, under `folder`; return how many documents each part loses."""
         tasks = [_Publish(self.dealt, number, folder) for number in range(self.dealt.ranges)]
-        corpus.map("listing removals", _publish, tasks)
+        lost = corpus.map("listing removals", _publish, tasks)
+        return {part: count for counts in lost for part, count in counts.items()}
 
 
 @dataclass(frozen=True)
@@ -45,5 +46,8 @@ class _Publish:
     folder: str
 
 
-def _publish(task: _Publish) -> None:
-    write_lists(task.folder, task.dealt.read(task.range, arrow_schema(LISTED)))
+def _publish(task: _Publish) -> dict[int, int]:
+    table = task.dealt.read(task.range, arrow_schema(LISTED))
+    write_lists(task.folder, table)
+    parts, counts = np.unique(table["doc_id"].to_numpy() >> np.uint64(32), return_counts=True)
+    return dict(zip(parts.tolist(), counts.tolist(), strict=True))
