@@ -45,11 +45,7 @@ class Index:
 
     def read(self, part: int, *columns: str) -> pa.Table:
         """Return doc_id and `columns` of a part's sketches."""
-        name = sketch_name(part)
-        url = storage.join(self.url, name)
-        if tables.checksum(url) != self.manifest["files"][name]:
-            raise DedupIndexError(f"{url} is damaged: its checksum is not that of {MANIFEST}; make the index anew")
-        table = tables.read_table(url, ["doc_id", *columns])
+        table = tables.read_table(self._whole(sketch_name(part)), ["doc_id", *columns])
         if self.kept_only:
             documents = storage.join(self.run_folder, "documents", part_name(part) + ".parquet")
             kept = tables.read_table(documents, ["doc_id"])["doc_id"].to_numpy()
@@ -68,9 +64,16 @@ class Index:
 
     def shingles(self, part: int, ids: np.ndarray) -> pa.Array:
         """Return the stored shingle sets of some of a part's documents, by ascending doc_id."""
-        table = tables.read_table(storage.join(self.url, shingles_name(part)))
+        table = tables.read_table(self._whole(shingles_name(part)))
         rows = np.searchsorted(table["doc_id"].to_numpy(), ids)
         return table["shingles"].take(pa.array(rows)).combine_chunks()
+
+    def _whole(self, name: str) -> str:
+        """Return the URL of a file after reading it once against its checksum: a wrong bit is a wrong decision."""
+        url = storage.join(self.url, name)
+        if tables.checksum(url) != self.manifest["files"][name]:
+            raise DedupIndexError(f"{url} is damaged: its checksum is not that of {MANIFEST}; make the index anew")
+        return url
 
     def document_file(self, part: int) -> str:
         """Return the URL of the part's documents as they were when the index was made."""

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import curator
-from curator import Pipeline, frames, kernels
+from curator import Pipeline, frames
 from curator.dedup import fuzzy
 from curator.dedup.near.limits import Limits
 from curator.stage import CorpusStage
@@ -58,12 +58,17 @@ def run(folder: Path, records: list[dict[str, Any]], stage: CorpusStage, parts: 
     return dropped(folder / "run")
 
 
+def sketched(records: list[dict[str, Any]], stage: curator.FuzzyDedup) -> tuple[np.ndarray, list[Any]]:
+    """Return the band keys and the shingle sets of records."""
+    texts = pa.table({"text": pa.array([r["text"] for r in records], pa.large_string())})
+    keys = frames.to_arrow(stage.sketch(frames.from_arrow(texts)))
+    columns = [keys[f"band_{i:02d}"].to_numpy() for i in range(stage.bands)]
+    return np.column_stack(columns), [shingles_of(r["text"], stage.width) for r in records]
+
+
 def by_rule(records: list[dict[str, Any]], stage: curator.FuzzyDedup, order: list[int]) -> dict[str, tuple[str, float]]:
     """Decide in plain Python: the sequential rule, in this order."""
-    column = frames.from_arrow(pa.table({"text": pa.array([r["text"] for r in records], pa.large_string())}))["text"]
-    keys = frames.to_arrow(stage.sketch(column.to_frame("text")))
-    keys = np.column_stack([keys[f"band_{i:02d}"].to_numpy() for i in range(stage.bands)])
-    sets = [shingles_of(r["text"], stage.width) for r in records]
+    keys, sets = sketched(records, stage)
     witness, similarity, _ = kept_by_rule(keys, np.array(order), sets, stage.jaccard, stage.max_bucket)
     return {
         records[i]["id"]: (records[w]["id"], np.float32(s))
