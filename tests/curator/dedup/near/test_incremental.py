@@ -123,7 +123,7 @@ def indexed(tmp_path_factory):
 def refused(tmp_path, index: Path, **settings: Any) -> str:
     stage = curator.FuzzyDedup(**SETTINGS | settings, against=(str(index),))
     with pytest.raises(DedupIndexError) as error:
-        batch(tmp_path / "new", families(6, 10), stage)
+        batch(tmp_path / "new", families(5, 20), stage)
     assert "\n" not in str(error.value)
     return str(error.value)
 
