@@ -64,16 +64,44 @@ def hash_shingles(document: np.ndarray, fold: np.ndarray, width: int, text: np.n
 @compiled
 def combine(hashes: np.ndarray, count: int, width: int) -> None:
     """Turn word hashes into shingle hashes in place: shingle i reads only words from i up."""
+    weight = np.uint64(1)  # of a word that leaves the window
+    for _ in range(width):
+        weight = np.uint64(weight * SHINGLE_FACTOR)
     sums = np.empty(RUN, np.uint64)
     for first in range(0, count, RUN):
-        size = min(RUN, count - first)
-        sums[:size] = hashes[first : first + size]
-        for k in range(1, width):
-            words = hashes[first + k : first + k + size]
-            for i in range(size):
-                sums[i] = sums[i] * SHINGLE_FACTOR + words[i]
-        for i in range(size):
-            hashes[first + i] = mix64(sums[i])
+        part = hashes[first : first + min(RUN, count - first)]
+        roll(hashes[first:], width, weight, sums[: part.size])
+        for i in range(part.size):  # apart from the loop in `roll`: this one runs in vectors
+            part[i] = mix64(sums[i])
+
+
+@compiled
+def roll(words: np.ndarray, width: int, weight: np.uint64, sums: np.ndarray) -> None:
+    """Write Horner's sum of each window of `width` words, each from the one before it.
+
+    One multiplication waits for the other, so the two halves advance side by side.
+    """
+    half = sums.size // 2
+    left = horner(words[:width])
+    right = horner(words[half : half + width])
+    behind, left_ahead, right_ahead, right_sums = words[half:], words[width:], words[half + width :], sums[half:]
+    sums[0] = left
+    right_sums[0] = right
+    for i in range(1, right_sums.size):
+        right = np.uint64(right * SHINGLE_FACTOR + (right_ahead[i - 1] - behind[i - 1] * weight))
+        right_sums[i] = right
+        if i < half:
+            left = np.uint64(left * SHINGLE_FACTOR + (left_ahead[i - 1] - words[i - 1] * weight))
+            sums[i] = left
+
+
+@compiled
+def horner(words: np.ndarray) -> np.uint64:
+    """Return one window's sum by Horner's rule."""
+    total = np.uint64(0)
+    for word in words:
+        total = np.uint64(total * SHINGLE_FACTOR + word)
+    return total
 
 
 @compiled
