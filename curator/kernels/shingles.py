@@ -25,11 +25,20 @@ def sets(offsets: np.ndarray, data: np.ndarray, width: int) -> tuple[np.ndarray,
     Memory: the result, up to three times while it grows, and 17.5 bytes a byte of the longest document
     at worst (every word one letter), 7 in common text.
     """
-    offsets, data = frozen(offsets), frozen(data)
-    longest = longest_document(offsets)
-    text, words = scratch(longest)
+    return sets_of(offsets[:-1], offsets[1:], data, width)
+
+
+def sets_of(begins: np.ndarray, ends: np.ndarray, data: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Do so for the documents data[begins[i] : ends[i]], wherever they lie: some rows need no copy of their text.
+
+    begins, ends: int64 (documents).
+    """
+    begins, ends, data = frozen(begins), frozen(ends), frozen(data)
+    sizes = ends - begins
+    text, words = scratch(int(sizes.max(initial=0)))
     table = np.empty(3 * words.size, np.uint64)
-    return _sets(offsets, data, folded(), width, text, words, table)
+    flat = np.empty(int(sizes.sum()) // COMMON_BYTES + 1024, np.uint64)  # by numpy, which asks for large pages
+    return _sets(begins, ends, data, folded(), width, text, words, table, flat)
 
 
 def scratch(longest: int) -> tuple[np.ndarray, np.ndarray]:
@@ -106,19 +115,20 @@ def horner(words: np.ndarray) -> np.uint64:
 
 @compiled
 def _sets(
-    offsets: np.ndarray,
+    begins: np.ndarray,
+    ends: np.ndarray,
     data: np.ndarray,
     fold: np.ndarray,
     width: int,
     text: np.ndarray,
     hashes: np.ndarray,
     table: np.ndarray,
+    flat: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    starts = np.zeros(offsets.size, np.int64)
-    flat = np.empty((offsets[-1] - offsets[0]) // COMMON_BYTES + 1024, np.uint64)
+    starts = np.zeros(begins.size + 1, np.int64)
     used = 0
-    for row in range(offsets.size - 1):
-        count = hash_shingles(data[offsets[row] : offsets[row + 1]], fold, width, text, hashes)
+    for row in range(begins.size):
+        count = hash_shingles(data[begins[row] : ends[row]], fold, width, text, hashes)
         if used + count > flat.size:
             flat = np.concatenate((flat[:used], np.empty(used + count, np.uint64)))
         used += sort_distinct(hashes[:count], table, flat[used:])
