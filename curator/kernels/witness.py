@@ -129,7 +129,7 @@ def similarity_from(a: np.ndarray, b: np.ndarray, threshold: float) -> float:
     threshold.
 
     In a merge each step waits for the one before, so two run side by side: from the front, and from the
-    back. Both move by at most one element of either set a step. Cost: 5 us for sets of 650.
+    back. Both move by at most one element of either set a step. Cost: 2 us for sets of 650 (a 2017 server core).
     """
     both = a.size + b.size
     # c common of n + m: c / (n + m - c) >= t where c >= t (n + m) / (1 + t); the floor covers rounding
