@@ -43,7 +43,7 @@ def deduplicate(text: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray, np.n
     keys, empty = [], []
     for batch in batches(text):
         column = frames.from_arrow(pa.table({"text": batch}))["text"]
-        bands = frames.to_arrow(kernels.band_keys(column, s.bands, s.rows, s.width, s.seed))
+        bands = frames.to_arrow(kernels.band_keys(column, "fss", "words", s.width, s.bands, s.rows, s.seed))
         keys.append(np.column_stack([pc.fill_null(band, 0).to_numpy() for band in bands.columns]))
         empty.append(pc.is_null(bands["band_00"]).to_numpy())
     whole = np.concatenate(keys)
@@ -51,7 +51,7 @@ def deduplicate(text: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray, np.n
     starts, flat = [np.zeros(1, np.int64)], []
     for batch in batches(text.take(pa.array(candidates))):
         column = frames.from_arrow(pa.table({"text": batch}))["text"]
-        sets = frames.column_to_arrow(kernels.shingle_sets(column, s.width)["shingles"])
+        sets = frames.column_to_arrow(kernels.shingle_sets(column, "words", s.width)["shingles"])
         starts.append(sets.offsets.to_numpy()[1:] + starts[-1][-1])
         flat.append(sets.values.to_numpy())
     order = np.arange(len(candidates))

@@ -58,7 +58,7 @@ class FuzzyDedup(CorpusStage):
         return [f"band_{i:02d}" for i in range(self.bands)]
 
     def sketch(self, frame: Frame) -> Frame:
-        keys = kernels.band_keys(frame["text"], self.bands, self.rows, self.width, self.seed)
+        keys = kernels.band_keys(frame["text"], "fss", "words", self.width, self.bands, self.rows, self.seed)
         return keys.assign(characters=kernels.text_length(frame["text"])["characters"])
 
     def fit(self, corpus: Corpus, folder: str) -> RejectListed:
@@ -90,7 +90,7 @@ class FuzzyDedup(CorpusStage):
 
 def _shingles(frame: Frame, width: int) -> Any:
     """Return the shingle sets of a part's candidates: a list array of sorted distinct uint64."""
-    return frames.column_to_arrow(kernels.shingle_sets(frame["text"], width)["shingles"])
+    return frames.column_to_arrow(kernels.shingle_sets(frame["text"], "words", width)["shingles"])
 
 
 def _joined(sets: list[Any]) -> tuple[np.ndarray, np.ndarray]:
