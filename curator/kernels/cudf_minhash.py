@@ -165,12 +165,17 @@ def hash_windows32(
     """Hash every window of `span` units, or one of fewer, to uint32 `hashes`; return how many there are."""
     span = min(span, units)
     count = units - span + 1
-    if int(starts[units]) == units:  # a byte each
-        hash_bytes32(text, count, span, seed, hashes)
-    else:
-        for i in range(count):
-            start = int(starts[i])
+    i = 0
+    while i < count:
+        first = i
+        while i < count and int(starts[i + span]) - int(starts[i]) == span:  # a byte each
+            i += 1
+        start = int(starts[first])
+        if i > first:
+            hash_bytes32(text[start:], i - first, span, seed, hashes[first:])
+        else:
             hashes[i] = max(murmur32(text, start, int(starts[i + span]) - start, seed), np.uint32(1))
+            i += 1
     return count
 
 
@@ -223,10 +228,11 @@ def hash_windows64(
 @compiled
 def minima64(hashes: np.ndarray, count: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Write the smallest ((a[i] * h + b[i]) mod 2**64) mod 2**61 - 1 of hashes[:count] to out[i]."""
-    out[:] = np.uint64(0xFFFFFFFFFFFFFFFF)
+    out[:] = PRIME
     for i in range(count):
         h = hashes[i]
         for k in range(out.size):
             x = np.uint64(a[k] * h + b[k])
-            x = np.uint64((x & PRIME) + (x >> np.uint64(61)))
-            out[k] = min(out[k], min(x, np.uint64(x - PRIME)))  # below PRIME the difference wraps to more
+            x = np.uint64((x & PRIME) + (x >> np.uint64(61)))  # PRIME + 7 at most
+            x = np.uint64(x + ((x + np.uint64(1)) >> np.uint64(61))) & PRIME
+            out[k] = np.uint64(min(np.int64(out[k]), np.int64(x)))  # signed, which older vector units can
