@@ -76,6 +76,10 @@ def sketches(text: Column, sketch: str, shingles: str, width: int, size: int, se
 
     A text without shingles (no words; only white space; of cudf's characters, none at all) has zeros.
     0 <= seed < 2**32. Raises SpecError for a name or number out of range.
+
+    Cost, MB/s on a core of 2017 without AVX-512 at 112 values, by words of width 5 and characters of 24:
+    fss 314 and 126, minhash 134 and 29, cudf 76 and 25, cudf64 17 and 5. All but fss pay a multiplication
+    for each shingle and value, and gain as much as the vector unit is wider.
     """
 
 
