@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 from benchmarks import inputs
 from curator import frames, kernels
 from curator.dedup.fuzzy import FuzzyDedup
+from curator.dedup.near.in_memory import Found
 from curator.filter.gopher import GopherQuality, GopherRepetition
-from curator.kernels import arrow, lsh, shingles, sketch, witness
 from curator.run.batches import first_reasons
 from curator.run.runner import BATCH_MB
 
@@ -37,22 +37,9 @@ def batches(text: pa.LargeStringArray) -> Iterator[pa.LargeStringArray]:
         yield text.slice(start, stop - start)
 
 
-def deduplicate(text: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (candidates int64, witness int64 a candidate or -1, similarity): FuzzyDedup without files."""
-    s = FuzzyDedup()
-    keys = np.empty((s.bands, len(text)), np.uint64).T  # in Fortran order: a band's keys lie together
-    empty = np.empty(len(text), np.bool_)
-    done = 0
-    for batch in batches(text):
-        rows = slice(done, done := done + len(batch))
-        sketches, empty[rows] = sketch.sketch(*arrow.flatten(batch), s.bands * s.rows, s.width, s.seed)
-        keys[rows] = lsh.band_hashes(sketches, s.bands)
-    candidates = np.flatnonzero(lsh.candidates(keys, empty))
-    offsets, data = arrow.flatten(text)
-    evidence = shingles.sets_of(offsets[candidates], offsets[candidates + 1], data, s.width)
-    order = np.arange(len(candidates))
-    found = witness.witness_rule(keys[candidates], order, *evidence, s.jaccard, s.max_bucket)
-    return candidates, np.where(found.witness >= 0, candidates[found.witness], -1), found.similarity
+def deduplicate(text: pa.LargeStringArray) -> Found:
+    """Return what FuzzyDedup removes, with the witness of each."""
+    return FuzzyDedup().find(text)
 
 
 def filters(text: pa.LargeStringArray) -> list[np.ndarray]:
@@ -90,9 +77,7 @@ def main(task: str, source: str, answer: str) -> None:
     result, cpu = timed(lambda: call(text))
     said: dict[str, Any] = {"cpu": cpu, "wall": time.perf_counter() - began}
     if task == "dedup":
-        candidates, witnesses, _ = result
-        gone = witnesses >= 0
-        said |= {"removed": candidates[gone].tolist(), "witness": witnesses[gone].tolist()}
+        said |= {"removed": result.removed.tolist(), "witness": result.witness.tolist()}
     else:
         said |= {"reasons": [reasons.tolist() for reasons in result]}
     Path(answer).write_text(json.dumps(said))

@@ -92,6 +92,16 @@ def parser() -> argparse.ArgumentParser:
     why.add_argument("id", help="doc_id, id or URL of the document")
     stages = command("stages", _stages, "List the stages, or describe one.", "millrace stages FuzzyDedup")
     stages.add_argument("name", nargs="?", help="a stage")
+    bands = command(
+        "bands",
+        _bands,
+        "Propose bands and rows for near-duplicates, or show what given ones do.",
+        "millrace bands --jaccard 0.7",
+    )
+    bands.add_argument("--jaccard", type=float, default=0.8, metavar="J", help="the wanted threshold (default: 0.8)")
+    bands.add_argument("--size", type=_count, default=256, metavar="N", help="values a sketch, at most (default: 256)")
+    bands.add_argument("--bands", type=_count, metavar="B", help="show these; with --rows")
+    bands.add_argument("--rows", type=_count, metavar="R", help="show these; with --bands")
     return top
 
 
@@ -204,6 +214,19 @@ def _stages(given: Any) -> int:
         raise ConfigError(
             f"no stage is called {given.name}.{did_you_mean(given.name, known)} Stages: {', '.join(known)}"
         )
+    return DONE
+
+
+def _bands(given: Any) -> int:
+    from curator.dedup import bands
+
+    if (given.bands is None) != (given.rows is None):
+        raise ConfigError("--bands and --rows go together: give both, or none for a proposal")
+    if given.bands is None:
+        choices = bands.propose(given.jaccard, given.size)
+        print(bands.table(choices), end="\n\n")
+        given.bands, given.rows = choices[0].bands, choices[0].rows
+    print(bands.s_curve(given.bands, given.rows, given.jaccard))
     return DONE
 
 

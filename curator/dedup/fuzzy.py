@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from curator import kernels
 from curator.dedup import policy
-from curator.dedup.near import build, guard
-from curator.dedup.near.components import find_components, mean_characters
-from curator.dedup.near.decide import Job, Rule, decide
-from curator.dedup.near.documents import Documents
-from curator.dedup.near.evidence import Gather, Shingling, Source, gather
-from curator.dedup.near.index import manifest_of, open_index
-from curator.dedup.near.jobs import plan_jobs
-from curator.dedup.near.limits import Limits
-from curator.dedup.near.links import Links, find_links
-from curator.dedup.near.rounds import decide_in_rounds
-from curator.dedup.removals import Removals
 from curator.errors import SpecError, check_seed
 from curator.rejections import RejectListed
 from curator.run.corpus import Corpus
-from curator.run.exchange import Exchange
 from curator.stage import CorpusStage, Frame
-from millrace import storage
 
-LIMITS = Limits()
-EVIDENCE = 1.4  # bytes of it for a character of a candidate's text
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from curator.dedup.near.in_memory import Found
 
 
 @dataclass(frozen=True)
@@ -88,6 +75,8 @@ class FuzzyDedup(CorpusStage):
         for name in ("bands", "rows", "width", "max_bucket"):
             if getattr(self, name) < 1:
                 raise SpecError(f"FuzzyDedup.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.signature.startswith("cudf") and self.width < 2:
+            raise SpecError(f"FuzzyDedup.width is {self.width}; the windows of {self.signature} are at least 2 wide")
         if self.cluster == "witness" and not self.verify:
             raise SpecError("FuzzyDedup.verify is False, and the witness rule rests on proof; set cluster: components")
         if self.cluster == "components" and not self.within:
@@ -96,16 +85,19 @@ class FuzzyDedup(CorpusStage):
 
     @property
     def sketches(self) -> dict[str, str]:  # type: ignore[override]
-        return {**dict.fromkeys(self._bands(), "uint64"), "characters": "int64"}
+        return {**dict.fromkeys(self.band_names(), "uint64"), "characters": "int64"}
 
     @property
     def publishes(self) -> tuple[str, ...]:
         return ("index",) if self.index != "none" else ()
 
     def named_files(self) -> dict[str, tuple[str, ...]]:
+        from curator.dedup.near.index import manifest_of
+
         return {"against": tuple(map(manifest_of, self.against))}
 
-    def _bands(self) -> list[str]:
+    def band_names(self) -> list[str]:
+        """Return the columns of the sketch that hold band keys."""
         return [f"band_{i:02d}" for i in range(self.bands)]
 
     def settings(self) -> dict[str, Any]:
@@ -113,43 +105,22 @@ class FuzzyDedup(CorpusStage):
         return {name: getattr(self, name) for name in self.sketch_fields}
 
     def sketch(self, frame: Frame) -> Frame:
-        keys = kernels.band_keys(frame["text"], self.bands, self.rows, self.width, self.seed)
+        keys = kernels.band_keys(
+            frame["text"], self.signature, self.shingles, self.width, self.bands, self.rows, self.seed
+        )
         return keys.assign(characters=kernels.text_length(frame["text"])["characters"])
 
     def fit(self, corpus: Corpus, folder: str) -> RejectListed:
-        indexes = tuple(open_index(url, self.settings(), not self.dropped_later) for url in self.against)
-        documents = Documents.of(corpus, indexes)
-        shingling = Shingling(self.shingles, self.width)
-        order = policy.parse(self.keep)
-        removals = Removals.of(corpus)
-        links = find_links(corpus, documents, self._bands(), self.max_bucket, self.within, LIMITS.task_rows)
-        source = Source(documents, tuple(self._bands()), shingling if self.verify else None, order, corpus.device)
-        over = self._decide(corpus, source, links, removals)
-        if over:
-            corpus.say(
-                f"FuzzyDedup: {over} buckets hold more than {self.max_bucket} kept documents; "
-                "in those, later documents were compared with the first of them only"
-            )
-        lost = removals.publish(corpus, folder)
-        rejecting = RejectListed(folder, "near_duplicate", self.jaccard if self.verify else None)
-        guard.check(corpus, documents, links.census, lost, rejecting, self.max_source_loss, self.allow_loss)
-        if self.index != "none":
-            build.write_index(corpus, source, shingling, rejecting, self.settings(), self.index)
-        return rejecting
+        from curator.dedup.near.fit import fit
 
-    def _decide(self, corpus: Corpus, source: Source, links: Links, removals: Removals) -> int:
-        """Decide every candidate; return how many buckets are over the cap."""
-        rule = Rule(self.cluster, self.verify, self.jaccard, self.max_bucket, self.within)
-        each = max(1.0, mean_characters(links.census) * EVIDENCE + 16 * self.bands)
-        fit_a_job = max(1, int(LIMITS.job_bytes / each))
-        candidates = find_components(corpus, source.documents, links, fit_a_job, fit_a_job, LIMITS)
-        storage.remove(links.folder)
-        jobs = plan_jobs(corpus, source, candidates, fit_a_job, rounds=self.cluster == "witness")
-        dealt = Exchange(storage.join(corpus.scratch, "evidence"), jobs.count + jobs.sliced)
-        groups = range(len(candidates.groups))
-        corpus.map("gathering evidence", gather, [Gather(source, candidates, g, jobs, dealt) for g in groups])
-        numbers = range(jobs.count)
-        over = corpus.map("deciding", decide, [Job(source, dealt, number, rule, removals) for number in numbers])
-        over += decide_in_rounds(corpus, source, dealt, jobs.count, jobs.sliced, rule, removals)
-        storage.remove(dealt.folder)
-        return len(np.unique(np.concatenate(over)))
+        return fit(self, corpus, folder)
+
+    def find(self, texts: pa.Array) -> Found:
+        """Decide texts in memory, without files: which rows go, with the kept row that shows why.
+
+        texts: an Arrow array of strings; null counts as empty. `keep` is first or longest; indexes and guards are
+        for runs. Memory: 8 bytes a band and text, 1.3 times the text of candidates.
+        """
+        from curator.dedup.near.in_memory import near_duplicates
+
+        return near_duplicates(texts, self)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames
-from curator.kernels import lsh, shingles, signals, sketch
+from curator.kernels import lsh, signals, signatures
 from curator.kernels.arrow import buffers, each
 from curator.stage import Column, Frame
 
@@ -24,14 +24,20 @@ def hash128(text: Column) -> Frame:
     return frames.like(text, {"hash_hi": halves[:, 0], "hash_lo": halves[:, 1]})
 
 
-def band_keys(text: Column, bands: int, rows: int, width: int, seed: int) -> Frame:
-    sketches, empty = sketch.sketch(*buffers(text), bands * rows, width, seed)
-    keys = lsh.band_hashes(sketches, bands)
+def band_keys(text: Column, sketch: str, shingles: str, width: int, bands: int, rows: int, seed: int) -> Frame:
+    values, empty = signatures.signatures(*buffers(text), sketch, shingles, width, bands * rows, seed)
+    keys = lsh.band_hashes(values, bands)
     return frames.like(text, {f"band_{i:02d}": pa.array(keys[:, i], mask=empty) for i in range(bands)})
 
 
-def shingle_sets(text: Column, width: int) -> Frame:
-    starts, flat = shingles.sets(*buffers(text), width)
+def sketches(text: Column, sketch: str, shingles: str, width: int, size: int, seed: int) -> Frame:
+    values, _ = signatures.signatures(*buffers(text), sketch, shingles, width, size, seed)
+    starts = pa.array(np.arange(len(values) + 1) * size, pa.int32())  # refuses what does not fit
+    return frames.like(text, {"sketch": pa.ListArray.from_arrays(starts, values.ravel())})
+
+
+def shingle_sets(text: Column, shingles: str, width: int) -> Frame:
+    starts, flat = signatures.sets(*buffers(text), shingles, width)
     return frames.like(text, {"shingles": pa.LargeListArray.from_arrays(starts, flat)})
 
 

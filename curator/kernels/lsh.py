@@ -2,8 +2,9 @@
 
 A sketch of bands x rows values is cut into bands; two documents of Jaccard similarity s agree in at
 least one with probability 1 - (1 - s ** rows) ** bands. A band's key, the specification: from
-x = BAND_SEED + (number of the band), each value v of the band gives x = (x ^ v) * BAND_FACTOR,
-x = x ^ (x >> 29), modulo 2**64. The number keeps keys of different bands apart where they are pooled.
+x = BAND_SEED + (number of the band), each value v of the band, of 32 or 64 bits, gives
+x = (x ^ v) * BAND_FACTOR, x = x ^ (x >> 29), modulo 2**64. The number keeps keys of different bands apart
+where they are pooled.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ PART_ROWS = 8192  # rows whose hash table stays in the second-level cache (256 k
 
 @compiled
 def band_hashes(sketches: np.ndarray, bands: int) -> np.ndarray:
-    """Return uint64 (documents, bands): the key of each band of uint32 (documents, bands x rows)."""
+    """Return uint64 (documents, bands): the key of each band of uint32 or uint64 (documents, bands x rows)."""
     documents, size = sketches.shape
     rows = size // bands
     keys = np.empty((documents, bands), np.uint64)

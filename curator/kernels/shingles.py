@@ -3,6 +3,11 @@
 A shingle is `width` consecutive words (normalised and hashed as curator.kernels.words says). Its hash:
 Horner's rule over the word hashes w, h = h * SHINGLE_FACTOR + w from h = 0, modulo 2**64, then mix64.
 A document of fewer words, but at least one, is one shingle of all of them.
+
+A word is a run of letters and digits. Text written without spaces (Chinese, Japanese, Thai, ...) is cut at
+its punctuation alone, so a word there is a clause and a shingle of 5 words is five clauses: two versions
+that differ in each fifth clause share nothing. Character shingles (curator.kernels.characters) compare such
+texts better.
 """
 
 from __future__ import annotations

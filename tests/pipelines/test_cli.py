@@ -129,6 +129,21 @@ def test_stages_are_listed_and_described(capsys):
         assert all(f"\n  {field.name} " in said for field in dataclasses.fields(spec.stages()[name]))
 
 
+def test_bands_proposes_and_shows_the_curve(capsys):
+    assert command("bands", "--jaccard", 0.8) == 0
+    proposed = capsys.readouterr().out
+    assert proposed.startswith("bands  rows  values")
+    assert "26 bands x 8 rows" in proposed
+    assert command("bands", "--bands", 14, "--rows", 8) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("14 bands x 8 rows")
+    assert "0.9235  threshold" in shown
+    assert command("bands", "--bands", 14) == 2
+    assert "--bands and --rows go together" in capsys.readouterr().err
+    assert command("bands", "--jaccard", 2) == 2
+    assert "jaccard is 2.0" in capsys.readouterr().err
+
+
 def test_every_stage_has_a_kind_and_a_cost():
     known = spec.stages()
     assert set(SECONDS_PER_MB) == set(known)

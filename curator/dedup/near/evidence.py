@@ -30,7 +30,7 @@ class Shingling:
 
     def sets(self, frame: Frame) -> pa.Array:
         """Return the sorted distinct shingle hashes of each text: a large list of uint64."""
-        return frames.column_to_arrow(kernels.shingle_sets(frame["text"], self.width)["shingles"])
+        return frames.column_to_arrow(kernels.shingle_sets(frame["text"], self.kind, self.width)["shingles"])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The hashes of fuzzy deduplication in plain Python, from the text of the specification: the oracle.
 
-See the docstrings of curator.kernels.words, shingles, sketch and lsh. Slow and simple on purpose.
+See the docstrings of curator.kernels.words, shingles, characters, sketch, minhash, cudf_minhash and lsh.
+Slow and simple on purpose.
 """
 
 import re
@@ -56,6 +57,79 @@ def shingle_hash(shingle):
     for word in shingle:
         h = h * 0xD6E8FEB86659FD93 + word_hash(word) & ALL64
     return mix64(h)
+
+
+def characters_of(text):
+    lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    return re.sub(r"\s+", " ", lowered).strip()
+
+
+def character_shingles_of(text, width):
+    """Return the set of a text's character shingles."""
+    text = characters_of(text)
+    width = min(width, len(text))
+    return {text[i : i + width] for i in range(len(text) - width + 1)} if text else set()
+
+
+def character_shingle_hash(shingle):
+    h = 0
+    for character in shingle:
+        h = h * 0xD6E8FEB86659FD93 + ord(character) + 1 & ALL64
+    product = (h ^ 0x9E3779B97F4A7C15) * 0x9FB21C651E98DF25
+    return product >> 64 ^ product & ALL64
+
+
+def minhash(hashes, size, seed):
+    def drawn(j):
+        return mix32(mix32(seed) + j * 0x9E3779B9 & ALL32)
+
+    return [min((drawn(2 * i) | 1) * (h >> 32) + drawn(2 * i + 1) & ALL32 for h in hashes) for i in range(size)]
+
+
+def rotate(x, left, bits):
+    return (x << left | x >> bits - left) & 2**bits - 1
+
+
+def murmur32(data, seed):
+    """MurmurHash3_x86_32."""
+    h = seed
+    whole = len(data) // 4 * 4
+    for i in range(0, len(data), 4):
+        k = int.from_bytes(data[i : i + 4], "little") * 0xCC9E2D51 & ALL32
+        h ^= rotate(k, 15, 32) * 0x1B873593 & ALL32
+        if i < whole:
+            h = rotate(h, 13, 32) * 5 + 0xE6546B64 & ALL32
+    return mix32(h ^ len(data))
+
+
+def murmur128(data, seed):
+    """MurmurHash3_x64_128, both halves of its state seeded with 64 bits: (first, second 64 bits)."""
+    c1, c2 = 0x87C37B91114253D5, 0x4CF5AD432745937F
+    h1 = h2 = seed
+    whole = len(data) // 16 * 16
+    for i in range(0, len(data), 16):
+        k1, k2 = (int.from_bytes(data[j : min(j + 8, i + 16)], "little") for j in (i, i + 8))
+        h1 ^= rotate(k1 * c1 & ALL64, 31, 64) * c2 & ALL64
+        if i < whole:
+            h1 = (rotate(h1, 27, 64) + h2) * 5 + 0x52DCE729 & ALL64
+        h2 ^= rotate(k2 * c2 & ALL64, 33, 64) * c1 & ALL64
+        if i < whole:
+            h2 = (rotate(h2, 31, 64) + h1) * 5 + 0x38495AB5 & ALL64
+    h1 = (h1 ^ len(data)) + (h2 ^ len(data)) & ALL64
+    h2 = h1 + (h2 ^ len(data)) & ALL64
+    h1, h2 = mix64(h1), mix64(h2)
+    return h1 + h2 & ALL64, h1 + 2 * h2 & ALL64
+
+
+def cudf_windows(units, span):
+    """Return the bytes of every window of `span` strings, joined; of no more strings, one window."""
+    return ["".join(units[i : i + span]).encode() for i in range(max(1, len(units) - span + 1))] if units else []
+
+
+def cudf_minhash(windows, a, b, seed, bits):
+    """Return cudf's sketch of windows; see curator.kernels.cudf_minhash."""
+    hashed = [max(murmur32(w, seed) if bits == 32 else murmur128(w, seed)[0], 1) for w in windows]
+    return [min(((x * h + y) % 2**bits % (2**61 - 1) for h in hashed), default=0) for x, y in zip(a, b)]
 
 
 def sketch(hashes, size, seed):

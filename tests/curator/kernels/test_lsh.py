@@ -57,9 +57,10 @@ def test_empty_rows_share_nothing():
     assert lsh.candidates(keys, np.array([True, False, False])).tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize("kind", [np.uint32, np.uint64])
 @pytest.mark.parametrize("bands", [1, 4, 14])
-def test_band_hashes_are_those_of_the_specification(bands):
-    sketches = np.random.default_rng(0).integers(0, 2**32, (5, 8 * bands), np.uint32)
+def test_band_hashes_are_those_of_the_specification(bands, kind):
+    sketches = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (5, 8 * bands), kind, endpoint=True)
     expected = [specification.band_keys(row, bands) for row in sketches.tolist()]
     assert lsh.band_hashes(sketches, bands).tolist() == expected
 

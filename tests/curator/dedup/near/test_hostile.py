@@ -9,7 +9,7 @@ import pytest
 
 import curator
 from curator import Pipeline
-from curator.dedup import fuzzy
+from curator.dedup.near import fit
 from curator.dedup.near.limits import Limits
 from curator.errors import LossError, SpecError
 from tests.corpus import write_jsonl, write_parts
@@ -34,7 +34,7 @@ def components(records, stage, threshold: float) -> dict[str, str]:
 @pytest.mark.parametrize("limits", [Limits(), Limits(400, 20_000, 0)])
 @pytest.mark.parametrize("verify", [True, False])
 def test_components_mode_keeps_the_first_of_each_component(tmp_path, monkeypatch, verify, limits):
-    monkeypatch.setattr(fuzzy, "LIMITS", limits)
+    monkeypatch.setattr(fit, "LIMITS", limits)
     records = families(1)
     stage = curator.FuzzyDedup(**SETTINGS, cluster="components", verify=verify)
     found = run(tmp_path, records, stage)

@@ -13,7 +13,7 @@ import pytest
 
 import curator
 from curator import Pipeline
-from curator.dedup import fuzzy
+from curator.dedup.near import fit
 from curator.dedup.near.limits import Limits
 from curator.errors import DedupIndexError
 from millrace import storage, tables
@@ -54,7 +54,7 @@ def decisions(runs: list[Path]) -> dict[str, tuple[str, float]]:
 @pytest.mark.parametrize(("cap", "kind", "keep"), [(1000, "fingerprints", "first"), (2, "text", "longest")])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_batches_one_after_the_other_equal_one_run(tmp_path, monkeypatch, seed, cap, kind, keep, limits):
-    monkeypatch.setattr(fuzzy, "LIMITS", limits)
+    monkeypatch.setattr(fit, "LIMITS", limits)
     records = families(seed, 180)
     batches = [records[:70], records[70:130], records[130:]]
     stage = curator.FuzzyDedup(**SETTINGS, max_bucket=cap, index=kind, keep=keep)

@@ -13,7 +13,7 @@ import pytest
 
 import curator
 from curator import Pipeline, frames
-from curator.dedup import fuzzy
+from curator.dedup.near import fit
 from curator.dedup.near.limits import Limits
 from curator.stage import CorpusStage
 from tests.corpus import WORDS, write_parts
@@ -81,7 +81,7 @@ def by_rule(records: list[dict[str, Any]], stage: curator.FuzzyDedup, order: lis
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("limits", TINY)
 def test_rounds_jobs_and_stars_give_the_sequential_rule(tmp_path, monkeypatch, limits, seed, cap):
-    monkeypatch.setattr(fuzzy, "LIMITS", limits)
+    monkeypatch.setattr(fit, "LIMITS", limits)
     records = families(seed)
     stage = curator.FuzzyDedup(jaccard=0.7, bands=8, rows=2, width=3, max_bucket=cap, keep="longest")
     order = sorted(range(len(records)), key=lambda i: (-len(records[i]["text"]), i))
