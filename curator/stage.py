@@ -42,7 +42,7 @@ class Stage:
     files: ClassVar[tuple[str, ...]] = ()  # fields that name files; these are fingerprinted by content
 
     def named_files(self) -> dict[str, str]:
-        """Return the files, by field, whose content shapes the output."""
+        """Return the files, by field, whose content shapes the output; further ones of a field as `field/name`."""
         return {name: getattr(self, name) for name in self.files if getattr(self, name)}
 
     def __or__(self, other: Stage | Pipeline) -> Pipeline:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames
-from curator.kernels import lsh, shingles, signals, sketch
+from curator.kernels import lsh, shingles, signals, sketch, vectors
 from curator.kernels.arrow import buffers, each
 from curator.stage import Column, Frame
 
@@ -38,3 +38,8 @@ def shingle_sets(text: Column, width: int) -> Frame:
 def text_length(text: Column) -> Frame:
     lengths = pc.fill_null(pc.utf8_length(frames.column_to_arrow(text)), 0)
     return frames.like(text, {"characters": lengths.cast(pa.int64())})
+
+
+def unit_vectors(column: Column) -> Frame:
+    made, state = vectors.unit_lists(frames.column_to_arrow(column))
+    return frames.like(column, {"vector": made, "broken": state == vectors.BROKEN})
