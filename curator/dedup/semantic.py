@@ -45,8 +45,8 @@ class SemanticDedup(CorpusStage):
 
     Cost: 4 bytes a dimension and document of sketch, twice that on disk while it fits; 2 x n x d x clusters
     operations to assign, at most 2 x n x d x (documents kept a cluster) to compare. Memory: a task some four
-    times 64 MB or the largest cluster if that is more (8 bytes a dimension and document); the main process
-    12 bytes a dimension and sampled document (at most 500,000).
+    times 64 MB, or 8 bytes a dimension and document of the largest cluster where that is more; the main process
+    8 bytes a dimension and sampled document (at most 500,000), and 128 a dimension and cluster.
     """
 
     embedding: str = ""  # the column that holds embeddings; else `model`

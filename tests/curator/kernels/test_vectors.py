@@ -66,3 +66,31 @@ def test_draws_are_spread_and_a_function_of_seed_and_place():
     assert np.array_equal(drawn[:10], vectors.draws(7, 10))
     assert len(np.unique(np.append(drawn, vectors.draws(8, 1000)))) == 2000
     assert 0.45 < (drawn / 2.0**64).mean() < 0.55
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_error_of_rough_products_up_to_the_bound_changes_a_result(seed):
+    rng = np.random.default_rng(seed)
+    rows, _ = vectors.unit_rows(rng.normal(size=(8, 16))[rng.integers(0, 8, 90)] + 1e-4 * rng.normal(size=(90, 16)))
+    exact = rows.astype(np.float64) @ rows.T.astype(np.float64)
+    error = vectors.rough_error(16) * 50  # so that many pairs are in doubt
+    limit = np.float32(np.sort(exact[exact < 1 - 1e-9].ravel())[-400])
+    found = []
+    for off in (np.zeros_like(exact), rng.choice([-0.99, 0, 0.99], exact.shape) * error):
+        rough = (exact + off).astype(np.float32)
+        wide = np.ascontiguousarray(rough[:, :60])
+        near = vectors.nearest(rows, rows[:60], wide, error)
+        assert np.array_equal(near[0], exact[:, :60].argmax(axis=1))
+        found.append([*near, *vectors.first_near(rows, rows[:60], wide, error, limit),
+                      *vectors.first_kept(rows, rough, error, limit)])  # fmt: skip
+    for plain, doubtful in zip(*found):
+        assert np.array_equal(plain, doubtful, equal_nan=True)
+        assert len(np.unique(plain)) > 3
+
+
+@pytest.mark.parametrize("dimensions", [1, 7, 384, 4096])
+def test_float32_products_keep_within_their_bound(dimensions):
+    rows, _ = vectors.unit_rows(np.random.default_rng(dimensions).normal(size=(200, dimensions)) ** 3)
+    exact = rows.astype(np.float64) @ rows.T.astype(np.float64)
+    assert np.abs((rows @ rows.T).astype(np.float64) - exact).max() <= vectors.rough_error(dimensions)
+    assert vectors.dot(rows[0], rows[1]) == exact[0, 1]
