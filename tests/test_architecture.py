@@ -22,7 +22,18 @@ MAY_IMPORT = {
 # Inside curator: the way of the data. A step may import what stands below it, never what comes later.
 STEPS = ("read", "extract", "clean", "identify", "filter", "dedup", "tokenize")
 RAPIDS = {"cudf", "cupy", "cuml", "cugraph", "dask_cudf", "dask_cuda", "rmm", "pylibcudf"}
-LAZY = {"pandas", "distributed", "dask", "numba", "trafilatura", "tokenizers", "fasttext", "ftfy", "torch"}
+LAZY = {
+    "pandas",
+    "distributed",
+    "dask",
+    "numba",
+    "trafilatura",
+    "tokenizers",
+    "fasttext",
+    "ftfy",
+    "torch",
+    "onnxruntime",
+}
 
 
 def modules(*folders: str) -> list[Path]:

@@ -5,7 +5,7 @@ below is a contract: `cpu.py` and `gpu.py` keep it, and one test suite checks bo
 cases, to the bit. A version missing on the GPU goes through Arrow to the CPU; its bytes are
 counted, and the runner writes them to run.json as `kernel_fallback_bytes`.
 
-All take a column of strings (missing text counts as empty) and return a frame with its index.
+All but `unit_vectors` take a column of strings (missing text counts as empty); all return a frame with its index.
 """
 
 import functools
@@ -94,3 +94,12 @@ def shingle_sets(text: Column, shingles: str, width: int) -> Frame:
 @kernel
 def text_length(text: Column) -> Frame:
     """Return `characters` int64: code points of each text, 0 where it is missing."""
+
+
+@kernel
+def unit_vectors(column: Column) -> Frame:
+    """Scale lists of float32 to length 1, in fixed point (curator.kernels.vectors).
+
+    Returns `vector` list<float32>, null where it is missing, empty, of zeros or broken, and `broken` bool, true
+    where it holds a null, NaN or infinity.
+    """

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames
-from curator.kernels import lsh, signals, signatures
+from curator.kernels import lsh, signals, signatures, vectors
 from curator.kernels.arrow import buffers, each
 from curator.stage import Column, Frame
 
@@ -44,3 +44,8 @@ def shingle_sets(text: Column, shingles: str, width: int) -> Frame:
 def text_length(text: Column) -> Frame:
     lengths = pc.fill_null(pc.utf8_length(frames.column_to_arrow(text)), 0)
     return frames.like(text, {"characters": lengths.cast(pa.int64())})
+
+
+def unit_vectors(column: Column) -> Frame:
+    made, state = vectors.unit_lists(frames.column_to_arrow(column))
+    return frames.like(column, {"vector": made, "broken": state == vectors.BROKEN})

@@ -31,6 +31,7 @@ EXAMPLES: dict[str, Stage] = {
     "GopherRepetition": curator.GopherRepetition(),
     "ExactDedup": curator.ExactDedup(),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
+    "SemanticDedup": curator.SemanticDedup(embedding="embedding", eps=0.05, clusters=7, keep="easy"),
     "Tokenize": curator.Tokenize(vocab_size=500),
     "Pack": curator.Pack(seq_length=64),
 }
@@ -61,7 +62,8 @@ def batch(columns: dict[str, str]) -> pd.DataFrame:
             made[name] = texts if name == "text" else [f"{name}-{i}" for i in range(len(texts))]
         else:
             lists = np.random.default_rng(1).integers(0, 500, (len(texts), 7)).tolist()
-            made[name] = pa.array(lists, arrow_type(kind))
+            hostile = [None, [], [0] * 7] if kind == "list<float32>" else []
+            made[name] = pa.array(lists[len(hostile) :] + hostile, arrow_type(kind))
     made.setdefault("doc_id", pa.array(range(len(texts)), pa.uint64()))
     frame = frames.from_arrow(pa.table(made).cast(arrow_schema({n: columns.get(n, "uint64") for n in made})))
     frame.index = pd.RangeIndex(100, 100 + len(frame))
