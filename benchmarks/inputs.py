@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,16 @@ def cut_parquet(path: Path, folder: Path, files: int, copies: int = 1) -> Path:
             out = folder / f"part-{written:04d}.parquet"
             pq.write_table(part, out, row_group_size=max(1, -(-len(part) // ROW_GROUPS)), compression="zstd")
             written += 1
+    return folder
+
+
+def cut_jsonl(source: Path, folder: Path) -> Path:
+    """Write each Parquet file of a folder as JSON lines of id and text."""
+    folder.mkdir()
+    for path in sorted(source.glob("*.parquet")):
+        with (folder / f"{path.stem}.jsonl").open("w", encoding="utf-8") as out:
+            for batch in pq.ParquetFile(path).iter_batches(columns=["id", "text"]):
+                out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in batch.to_pylist())
     return folder
 
 

@@ -10,14 +10,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from benchmarks import kept
 from benchmarks.measure import ROOT
+from millrace import tables
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -61,6 +63,10 @@ class Setting:
             sys.exit(f"no {name} in {self.bench}; --bench names the folder of the benchmark's input")
         return path
 
+    def made(self, name: str, make: Callable[[Path], object]) -> Path:
+        """Return a file or folder of the work folder, made where it is not kept from an earlier run."""
+        return kept.once(self.work / name, make)
+
     def log(self, name: str) -> Path:
         return self.work / f"{name}.log"
 
@@ -73,6 +79,9 @@ def setting(description: str, **more: dict[str, Any]) -> Iterator[Setting]:
     parser.add_argument("--peers", type=Path, required=True, metavar="PYTHON", help="the peers' interpreter")
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--quick", action="store_true", help="small input, no full run of a slow peer")
+    parser.add_argument(
+        "--work", type=Path, metavar="FOLDER", help="keep inputs that were cut and slow answers here, for another run"
+    )
     for name, options in more.items():
         parser.add_argument(f"--{name}", **options)
     given = parser.parse_args()
@@ -80,16 +89,23 @@ def setting(description: str, **more: dict[str, Any]) -> Iterator[Setting]:
         sys.exit(f"no folder {given.bench}; --bench names the folder of the benchmark's input")
     if not given.peers.is_file():
         sys.exit(f"no interpreter {given.peers}; make a venv from benchmarks/peers.txt and name its python")
-    with tempfile.TemporaryDirectory(prefix="millrace-bench-") as work:
+    with tempfile.TemporaryDirectory(prefix="millrace-bench-") as passing:
         bench, peers = given.bench.resolve(), given.peers.absolute()
-        yield Setting(bench, peers, given.rounds, given.quick, Path(work), given)
+        work = given.work.resolve() / kept.digest(checksums(bench)) if given.work else Path(passing)
+        work.mkdir(parents=True, exist_ok=True)
+        yield Setting(bench, peers, given.rounds, given.quick, work, given)
+
+
+def checksums(bench: Path) -> dict[str, str]:
+    """Return the XXH3-128 of each file of the input: what is kept of another input is not used."""
+    return {path.name: tables.checksum(str(path))["xxh3"] for path in sorted(bench.iterdir()) if path.is_file()}
 
 
 def write_result(theme: str, title: str, given: Setting, libraries: Sequence[str], body: str) -> None:
     """Write results/<theme>.md with where and on what it was measured (quick runs only print it)."""
     words = list(sys.argv[1:])
-    for place, stand_in in ((given.bench, "BENCH"), (given.peers, "PEERS")):
-        words = [stand_in if Path(w).absolute() == place else w for w in words]
+    places = {given.bench: "BENCH", given.peers: "PEERS", given.given.work and given.given.work.absolute(): "WORK"}
+    words = [places.get(Path(w).absolute(), w) for w in words]
     module = f"benchmarks.{Path(sys.argv[0]).stem}"
     words = [Path(w).name if w.startswith("/") else w for w in words]
     text = "\n".join(
@@ -141,7 +157,7 @@ def peer_versions(python: Path) -> str:
     """Return the versions of the peers in their interpreter."""
     code = (
         "import platform,importlib.metadata as m;"
-        "names='datatrove rensa spacy trafilatura lxml tokenizers numpy pyarrow'.split();"
+        "names='datatrove rensa pydivsufsort spacy trafilatura lxml tokenizers numpy pyarrow'.split();"
         "print(', '.join(['Python '+platform.python_version(),*(n+' '+m.version(n) for n in names)]))"
     )
     asked = subprocess.run([str(python), "-c", code], capture_output=True, text=True)
