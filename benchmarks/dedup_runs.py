@@ -29,7 +29,7 @@ def ours(given: Setting, source: Path, *options: str, workers: int = WORKERS) ->
     """Run our command once on a folder of Parquet or JSONL files, or one file."""
     out = given.work / "ours"
     shutil.rmtree(out, ignore_errors=True)
-    files = str(source / "*") if source.is_dir() else str(source)
+    files = str(source / f"*{next(source.iterdir()).suffix}") if source.is_dir() else str(source)
     command = [sys.executable, "-m", "pipelines.cli", "curate", "dedup", "--input", files, "--output", str(out)]
     cost = run([*command, "--workers", str(workers), "--device", "cpu", *options], given.log("ours"))
     return Run(cost, ids(out / "documents"))

@@ -50,7 +50,7 @@ class Setting:
     """What every benchmark is told on its command line, and a folder for its files."""
 
     bench: Path
-    peers: Path
+    peers: Path | None  # None: a benchmark of ours alone
     rounds: int
     quick: bool
     work: Path
@@ -72,11 +72,12 @@ class Setting:
 
 
 @contextmanager
-def setting(description: str, **more: dict[str, Any]) -> Iterator[Setting]:
+def setting(description: str, with_peers: bool = True, **more: dict[str, Any]) -> Iterator[Setting]:
     """Read the command line; `more` are further options, name to arguments of add_argument."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--bench", type=Path, default=ROOT.parent / "shared" / "bench", metavar="FOLDER")
-    parser.add_argument("--peers", type=Path, required=True, metavar="PYTHON", help="the peers' interpreter")
+    if with_peers:
+        parser.add_argument("--peers", type=Path, required=True, metavar="PYTHON", help="the peers' interpreter")
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--quick", action="store_true", help="small input, no full run of a slow peer")
     parser.add_argument(
@@ -87,10 +88,10 @@ def setting(description: str, **more: dict[str, Any]) -> Iterator[Setting]:
     given = parser.parse_args()
     if not given.bench.is_dir():
         sys.exit(f"no folder {given.bench}; --bench names the folder of the benchmark's input")
-    if not given.peers.is_file():
+    if with_peers and not given.peers.is_file():
         sys.exit(f"no interpreter {given.peers}; make a venv from benchmarks/peers.txt and name its python")
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as passing:
-        bench, peers = given.bench.resolve(), given.peers.absolute()
+        bench, peers = given.bench.resolve(), given.peers.absolute() if with_peers else None
         work = given.work.resolve() / kept.digest(checksums(bench)) if given.work else Path(passing)
         work.mkdir(parents=True, exist_ok=True)
         yield Setting(bench, peers, given.rounds, given.quick, work, given)
@@ -115,7 +116,7 @@ def write_result(theme: str, title: str, given: Setting, libraries: Sequence[str
             f"- date: {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC; commit: {commit()}",
             f"- hardware: {hardware()}; load at the end: {os.getloadavg()[0]:.1f}",
             f"- ours: {versions(libraries)}",
-            f"- peers: {peer_versions(given.peers)}",
+            *([f"- peers: {peer_versions(given.peers)}"] if given.peers else []),
             "- CPU s: user and system seconds, median (lowest to highest); a ratio is peer by ours, of the medians, "
             "with the range round by round\n",
             body.strip() + "\n",
