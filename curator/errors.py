@@ -5,6 +5,8 @@
     - ColumnError       stages whose columns do not fit
   - InputError          input that is missing, or changed since the run began
   - RunError            a run folder that is in use, of another pipeline, or cleaned
+  - DedupIndexError     a deduplication index that is missing, damaged, or made with other settings
+  - LossError           a stage would remove more of a source than its guard allows
   - DeviceError         a GPU was asked for and cannot be used
   - ModelError          a model or tokenizer file that cannot be had or read
 * BadFile               one unreadable input file; the runner quarantines it and goes on
@@ -31,6 +33,14 @@ class InputError(CuratorError):
 
 class RunError(CuratorError):
     """A run folder that is in use, holds another pipeline's run, or lacks what is asked of it."""
+
+
+class DedupIndexError(CuratorError):
+    """A deduplication index that is missing, damaged, or made with other settings."""
+
+
+class LossError(CuratorError):
+    """A stage would remove more of a source than its guard allows."""
 
 
 class DeviceError(CuratorError):

@@ -34,7 +34,7 @@ def of_sketch(stage: CorpusStage) -> str:
 
 
 def _of(stage: Stage, settings: dict[str, Any]) -> str:
-    named = {name: of_file(url) for name, url in stage.named_files().items() if name in settings}
+    named = {name: [*map(of_file, urls)] for name, urls in stage.named_files().items() if name in settings}
     versions = [unicodedata.unidata_version, *map(importlib.metadata.version, stage.libraries)]
     return digest(type(stage).__name__, stage.version, settings | named, versions)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curator import frames
 from curator.run.folder import part_name
@@ -15,7 +16,7 @@ from curator.schema import arrow_schema
 from curator.stage import Column, Filter, Frame
 from millrace import storage, tables
 
-LISTED = {"doc_id": "uint64", "witness": "uint64", "similarity": "float32"}
+LISTED = {"doc_id": "uint64", "witness": "uint64", "similarity": "float32", "witness_run": "string"}
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,14 @@ class RejectListed(Filter):
         """Return the URL of a part's list; it is absent where the part loses nothing."""
         return storage.join(self.folder, part_name(part) + ".parquet")
 
-    def all_ids(self) -> np.ndarray:
-        """Return every listed doc_id, ascending."""
-        names = [n for n in storage.list_folder(self.folder) if n.startswith("part-")]
-        ids = [tables.read_table(storage.join(self.folder, n), ["doc_id"])["doc_id"].to_numpy() for n in names]
-        return np.sort(np.concatenate(ids)) if ids else np.zeros(0, np.uint64)
+    def ids(self, part: int) -> np.ndarray:
+        """Return a part's listed doc_ids, uint64 ascending."""
+        ids: np.ndarray = read_list(self.file(part), LISTED)["doc_id"].to_numpy()
+        return ids
 
     def measure(self, frame: Frame) -> Frame:
         ids = frames.to_numpy(frame["doc_id"]).astype(np.uint64)
-        listed = _listed(self.file(int(ids[0]) >> 32)) if len(ids) else arrow_schema(LISTED).empty_table()
+        listed = read_list(self.file(int(ids[0]) >> 32), LISTED) if len(ids) else arrow_schema(LISTED).empty_table()
         named = listed["doc_id"].to_numpy()
         place = np.searchsorted(named, ids)
         found = (place < len(named)) & (np.append(named, np.uint64(0))[np.minimum(place, len(named))] == ids)
@@ -51,6 +51,7 @@ class RejectListed(Filter):
                 "rejected": found,
                 "witness": listed["witness"].combine_chunks().take(take).fill_null(0),
                 "similarity": listed["similarity"].combine_chunks().take(take),
+                "witness_run": listed["witness_run"].combine_chunks().take(take),
             },
         )
 
@@ -62,32 +63,37 @@ class RejectListed(Filter):
             "value": signals["similarity"].astype("float64"),
             "threshold": self.threshold,
             "witness": signals["witness"],
+            "witness_run": signals["witness_run"],
             "similarity": signals["similarity"],
         }
 
 
+def read_list(url: str, columns: dict[str, str]) -> pa.Table:
+    """Return a part's list, or an empty one where it loses nothing. The last few are kept in memory."""
+    if not storage.exists(url):
+        return arrow_schema(columns).empty_table()
+    return _read(url, str(tables.checksum(url)))
+
+
 @functools.lru_cache(maxsize=4)
-def _read_list(url: str, stamp: str) -> pa.Table:
+def _read(url: str, checksum: str) -> pa.Table:
     return tables.read_table(url)
 
 
-def _listed(url: str) -> pa.Table:
-    if not storage.exists(url):
-        return arrow_schema(LISTED).empty_table()
-    return _read_list(url, str(tables.checksum(url)))
+def listed(ids: np.ndarray, witnesses: np.ndarray, similarities: np.ndarray, runs: pa.Array | None = None) -> pa.Table:
+    """Return rejected doc_ids (uint64) with witness, similarity (NaN: not known) and the run of the witness
+    (null: this one)."""
+    columns = [ids, witnesses, similarities.astype(np.float32), pa.nulls(len(ids)) if runs is None else runs]
+    schema = arrow_schema(LISTED)
+    return pa.table(
+        [pa.array(c, from_pandas=True).cast(kind) for c, kind in zip(columns, schema.types, strict=True)], schema=schema
+    )
 
 
-def write_lists(folder: str, ids: np.ndarray, witnesses: np.ndarray, similarities: np.ndarray) -> None:
-    """Write the rejected doc_ids (uint64, any order) with witness and similarity as one list a part."""
-    order = np.argsort(ids)
-    ids, witnesses, similarities = ids[order], witnesses[order], similarities[order]
-    parts, starts = np.unique(ids >> np.uint64(32), return_index=True)
-    bounds = np.append(starts, len(ids))
+def write_lists(folder: str, table: pa.Table) -> None:
+    """Write what `listed` gave, rows in any order, as one list a part, by doc_id."""
+    table = table.take(pc.sort_indices(table["doc_id"]))
+    parts, starts = np.unique(table["doc_id"].to_numpy() >> np.uint64(32), return_index=True)
+    bounds = np.append(starts, len(table))
     for part, start, stop in zip(parts.tolist(), bounds, bounds[1:]):
-        columns = {
-            "doc_id": ids[start:stop],
-            "witness": witnesses[start:stop],
-            "similarity": similarities[start:stop].astype(np.float32),
-        }
-        table = pa.table(columns, schema=arrow_schema(LISTED))
-        tables.write_table(storage.join(folder, part_name(part) + ".parquet"), table)
+        tables.write_table(storage.join(folder, part_name(part) + ".parquet"), table.slice(start, stop - start))

@@ -41,9 +41,9 @@ class Stage:
     libraries: ClassVar[tuple[str, ...]] = ()  # distributions whose version shapes the output
     files: ClassVar[tuple[str, ...]] = ()  # fields that name files; these are fingerprinted by content
 
-    def named_files(self) -> dict[str, str]:
+    def named_files(self) -> dict[str, tuple[str, ...]]:
         """Return the files, by field, whose content shapes the output."""
-        return {name: getattr(self, name) for name in self.files if getattr(self, name)}
+        return {name: (getattr(self, name),) for name in self.files if getattr(self, name)}
 
     def __or__(self, other: Stage | Pipeline) -> Pipeline:
         from curator.pipeline import Pipeline
@@ -177,6 +177,11 @@ class CorpusStage(Stage):
     sketch_fields: ClassVar[tuple[str, ...]] = ()  # the fields that shape a sketch; others only the fit
     applied: ClassVar[bool] = True  # False: fit returns None, its result lies in the run's `output`
     output: ClassVar[str] = ""  # folder of the run that fit writes for the user; "": a folder of work/
+
+    @property
+    def publishes(self) -> tuple[str, ...]:
+        """Return further folders of the run that fit writes for the user."""
+        return ()
 
     def sketch(self, frame: Frame) -> Frame:
         """Return one row of `sketches` for each document: small, for text is not kept in memory."""

@@ -109,6 +109,14 @@ def exists(url: str) -> bool:
     return bool(system.exists(path))
 
 
+def size(url: str) -> int | None:
+    """Return the bytes of a file, None where it is absent."""
+    if is_local(url):
+        return local_path(url).stat().st_size if local_path(url).is_file() else None
+    system, path = _system(url)
+    return int(system.size(path)) if system.exists(path) else None
+
+
 def read_bytes(url: str) -> bytes:
     """Return a file's content."""
     with opening(url) as stream:
@@ -156,8 +164,11 @@ def remove_leftovers(folder: str) -> None:
 
 
 @contextlib.contextmanager
-def writing(url: str) -> Iterator[IO[bytes]]:
-    """Give a stream whose content becomes the file when the block ends well, and nothing otherwise."""
+def writing(url: str, durable: bool = True) -> Iterator[IO[bytes]]:
+    """Give a stream whose content becomes the file when the block ends well, and nothing otherwise.
+
+    durable=False: for scratch files, that need not outlive a crash of the machine; nothing is synced.
+    """
     try:
         if is_local(url):
             final = local_path(url)
@@ -167,8 +178,12 @@ def writing(url: str) -> Iterator[IO[bytes]]:
                 with aside.open("wb") as stream:
                     yield stream
                     stream.flush()
-                    os.fsync(stream.fileno())
-                publish(aside, final)
+                    if durable:
+                        os.fsync(stream.fileno())
+                if durable:
+                    publish(aside, final)
+                else:
+                    aside.replace(final)
             except Exception:
                 aside.unlink(missing_ok=True)
                 raise

@@ -134,12 +134,15 @@ def _row_bytes(table: pa.Table) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def writing_table(url: str, schema: pa.Schema, compression: str = "zstd") -> Iterator[TableWriter]:
+def writing_table(
+    url: str, schema: pa.Schema, compression: str = "zstd", durable: bool = True
+) -> Iterator[TableWriter]:
     """Give a writer whose rows become the file when the block ends well, and nothing otherwise.
 
-    `compression` is Parquet's; lz4 costs a third of zstd's time, for files that do not stay.
+    `compression` is Parquet's; lz4 costs a third of zstd's time, for files that do not stay. `durable` as
+    for `storage.writing`.
     """
-    with storage.writing(url) as stream:
+    with storage.writing(url, durable) as stream:
         writer = TableWriter(url, schema, stream, compression)
         try:
             yield writer
@@ -149,9 +152,9 @@ def writing_table(url: str, schema: pa.Schema, compression: str = "zstd") -> Ite
         writer.close()
 
 
-def write_table(url: str, table: pa.Table) -> dict[str, Any]:
+def write_table(url: str, table: pa.Table, durable: bool = True) -> dict[str, Any]:
     """Write one table; return its checksum."""
-    with writing_table(url, table.schema) as writer:
+    with writing_table(url, table.schema, durable=durable) as writer:
         writer.write(table)
     return writer.checksum
 

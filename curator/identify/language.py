@@ -46,8 +46,8 @@ class IdentifyLanguage(Filter):
         """Return the path of the model in use. Raises ModelError where lid.176.ftz cannot be fetched."""
         return self.model or lid_model()
 
-    def named_files(self) -> dict[str, str]:
-        return {"model": self.model_path()}
+    def named_files(self) -> dict[str, tuple[str, ...]]:
+        return {"model": (self.model_path(),)}
 
     def measure(self, frame: Frame) -> Frame:
         """Return `lang` and `lang_score`. Raises ModelError on a bad model or a language it cannot tell."""

@@ -20,11 +20,11 @@ STRIDE = 32  # steps of a merge between two looks at whether the rest can still 
 
 
 class Witnesses(NamedTuple):
-    """What became of each row, and how many buckets kept more members than were compared."""
+    """What became of each row, and which buckets kept more members than were compared."""
 
     witness: np.ndarray  # int64 (rows): the row that shows why this one goes, KEPT where it stays
     similarity: np.ndarray  # float64 (rows): Jaccard similarity to the witness, NaN where kept
-    buckets_over_cap: int
+    over_cap: np.ndarray  # uint64: the keys of those buckets, ascending
 
 
 class Members(NamedTuple):
@@ -37,13 +37,22 @@ class Members(NamedTuple):
 
 
 def witness_rule(
-    keys: np.ndarray, order: np.ndarray, starts: np.ndarray, flat: np.ndarray, threshold: float, cap: int
+    keys: np.ndarray,
+    order: np.ndarray,
+    starts: np.ndarray,
+    flat: np.ndarray,
+    threshold: float,
+    cap: int,
+    fixed: np.ndarray | None = None,
+    within: bool = True,
 ) -> Witnesses:
     """Decide which rows stay, in the order given.
 
     keys: uint64 (rows, bands), the band hashes of rows that have words (others need not be here, nor
     those that are no candidates); order: int64, a permutation of the rows, the most worth keeping first;
     starts, flat: their shingle sets, as curator.kernels.shingles.sets returns them; 0 < threshold <= 1.
+    fixed: bool (rows), which rows stay unasked (they were kept before); they come first in the order.
+    within: False compares with fixed rows only, so that the others do not decide on each other.
     The witness is the earliest row in keep order that suffices. A bucket remembers its first `cap` kept
     members, so a row is compared with at most bands x cap others.
     Memory beside the arguments: 16 bytes a row and band, 60 a row.
@@ -52,8 +61,16 @@ def witness_rule(
     sizes = np.bincount(numbers[numbers >= 0])
     begins = np.concatenate(([0], np.cumsum(np.minimum(sizes, cap))))
     members = Members(np.empty(begins[-1], np.int64), begins, begins[:-1].copy(), np.zeros(sizes.size, np.bool_))
-    witness, similarity = _decide(numbers, members, order, starts, flat, threshold, cap)
-    return Witnesses(witness, similarity, int(members.over_cap.sum()))
+    stay = np.zeros(len(order), np.bool_) if fixed is None else fixed
+    witness, similarity = _decide(numbers, members, order, starts, flat, threshold, cap, stay, within)
+    return Witnesses(witness, similarity, keys_of(members.over_cap, numbers, keys))
+
+
+def keys_of(marked: np.ndarray, numbers: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return the keys of marked buckets, uint64 ascending."""
+    if not marked.any():
+        return np.zeros(0, np.uint64)
+    return np.unique(keys[(numbers >= 0) & marked[numbers]])
 
 
 @compiled
@@ -65,24 +82,94 @@ def _decide(
     flat: np.ndarray,
     threshold: float,
     cap: int,
+    fixed: np.ndarray,
+    within: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     rows, bands = numbers.shape
     witness, similarity = np.full(rows, KEPT, np.int64), np.full(rows, np.nan)
     heads = np.empty(bands, np.int64)
     for place in range(rows):
         row = order[place]
+        if fixed[row]:
+            remember(numbers[row], members, place, cap)
+            continue
         mine = flat[starts[row] : starts[row + 1]]
         rewind(numbers[row], members, heads)
         while witness[row] == KEPT:
             earlier = following_member(numbers[row], members, heads)
             if earlier == END:
-                remember(numbers[row], members, place, cap)
+                if within:
+                    remember(numbers[row], members, place, cap)
                 break
             other = order[earlier]
             jaccard = similarity_from(mine, flat[starts[other] : starts[other + 1]], threshold)
             if jaccard >= threshold:
                 witness[row], similarity[row] = other, jaccard
     return witness, similarity
+
+
+def joined_components(
+    keys: np.ndarray, order: np.ndarray, starts: np.ndarray, flat: np.ndarray, threshold: float, cap: int
+) -> Witnesses:
+    """Keep the first row of each connected component of the verified pairs; arguments as `witness_rule`.
+
+    A pair is verified where two rows share a bucket and are not yet connected; a bucket remembers its
+    first `cap` members, kept or not. `witness` is the row kept, `similarity` that to it: it may lie below
+    the threshold, or be 0, where others connect the two.
+    """
+    numbers = buckets(keys)
+    sizes = np.bincount(numbers[numbers >= 0])
+    begins = np.concatenate(([0], np.cumsum(np.minimum(sizes, cap))))
+    members = Members(np.empty(begins[-1], np.int64), begins, begins[:-1].copy(), np.zeros(sizes.size, np.bool_))
+    witness, similarity = _connect(numbers, members, order, starts, flat, threshold, cap)
+    return Witnesses(witness, similarity, keys_of(members.over_cap, numbers, keys))
+
+
+@compiled
+def _connect(
+    numbers: np.ndarray,
+    members: Members,
+    order: np.ndarray,
+    starts: np.ndarray,
+    flat: np.ndarray,
+    threshold: float,
+    cap: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    rows, bands = numbers.shape
+    first = np.arange(rows)  # union-find over places; the root is the smallest place
+    heads = np.empty(bands, np.int64)
+    for place in range(rows):
+        row = order[place]
+        mine = flat[starts[row] : starts[row + 1]]
+        rewind(numbers[row], members, heads)
+        while True:
+            earlier = following_member(numbers[row], members, heads)
+            if earlier == END:
+                break
+            a, b = root(first, place), root(first, earlier)
+            if a != b:
+                other = order[earlier]
+                if similarity_from(mine, flat[starts[other] : starts[other + 1]], threshold) >= threshold:
+                    first[max(a, b)] = min(a, b)
+        remember(numbers[row], members, place, cap)
+    witness, similarity = np.full(rows, KEPT, np.int64), np.full(rows, np.nan)
+    for place in range(rows):
+        head = root(first, place)
+        if head != place:
+            row, other = order[place], order[head]
+            witness[row] = other
+            mine = flat[starts[row] : starts[row + 1]]
+            similarity[row] = similarity_from(mine, flat[starts[other] : starts[other + 1]], 0.0)
+    return witness, similarity
+
+
+@compiled
+def root(first: np.ndarray, place: int) -> int:
+    """Return the root of a place, halving the path to it."""
+    while first[place] != place:
+        first[place] = first[first[place]]
+        place = first[place]
+    return place
 
 
 @compiled

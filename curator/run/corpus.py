@@ -1,9 +1,13 @@
-"""What a corpus stage sees when it fits: sketches of the documents still alive, and a way back to text."""
+"""What a corpus stage sees when it fits: sketches of the documents still alive, and a way back to text.
+
+Two ways to work. Small corpora of small sketches: `sketched` gives one table. Any corpus: tasks read the
+sketches of a few parts each (`groups`), deal rows into an exchange, and tasks again read a range each.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +16,7 @@ import pyarrow as pa
 from curator import frames
 from curator.cluster import Cluster
 from curator.rejections import RejectListed
+from curator.run.exchange import Exchange
 from curator.run.folder import RunFolder, part_name
 from curator.schema import arrow_schema
 from curator.stage import Filter, Frame, Mapper
@@ -21,47 +26,86 @@ from millrace.progress import Progress
 R = TypeVar("R")
 T = TypeVar("T")
 
+TASK_ROWS = 4_000_000  # rows of 16 bytes that one task deals or joins: some 300 MB while it sorts them
+
+
+@dataclass(frozen=True)
+class Sketches:
+    """The sketches of one corpus stage, less those of documents that are gone. Goes to any task."""
+
+    folder: RunFolder
+    place: str  # folder of the sketches, below the run
+    columns: dict[str, str]  # what they hold beside doc_id, name -> type name
+    documents: str  # folder of the segment's documents, below the run
+    rejecting: tuple[RejectListed, ...] = ()  # what was fitted before, in this segment, and rejects
+    earlier: bool = False  # sketched in a segment before this one, so some documents are gone since
+
+    def read(self, part: int, *columns: str) -> pa.Table:
+        """Return doc_id and `columns`, one row a document still alive, by doc_id."""
+        table = tables.read_table(self.folder.path(self.place, part_name(part) + ".arrow"), ["doc_id", *columns])
+        ids = table["doc_id"].to_numpy()
+        alive = np.ones(len(ids), bool)
+        if self.earlier:
+            alive &= np.isin(ids, tables.read_table(self.document_file(part), ["doc_id"])["doc_id"].to_numpy())
+        for stage in self.rejecting:
+            alive &= ~np.isin(ids, stage.ids(part))
+        return table if alive.all() else table.filter(pa.array(alive))
+
+    def read_all(self, parts: tuple[int, ...], *columns: str) -> pa.Table:
+        """Return the sketches of some parts as one table; of no part, an empty one."""
+        kinds = {"doc_id": "uint64", **{name: self.columns[name] for name in columns}}
+        none = arrow_schema(kinds).empty_table()
+        return pa.concat_tables([none, *(self.read(part, *columns) for part in parts)])
+
+    def document_file(self, part: int) -> str:
+        """Return the URL of a part's documents as they are at this stage."""
+        return self.folder.path(self.documents, part_name(part) + ".parquet")
+
 
 @dataclass(frozen=True)
 class Corpus:
     """The documents at the end of a segment, less those that corpus stages fitted before have rejected."""
 
-    folder: RunFolder
     parts: tuple[int, ...]  # part numbers, ascending
-    documents: str  # folder of the segment's documents, below the run
-    sketch_place: str  # folder of this stage's sketches, below the run
-    sketch_columns: dict[str, str]  # what they hold beside doc_id, name -> type name
+    rows: tuple[int, ...]  # documents of each part at the end of the segment
+    sources: tuple[str, ...]  # source of each part
+    alive: Sketches
+    scratch: str  # URL of a folder for exchanges; gone once the stage is fitted
     cluster: Cluster
     device: str
     progress: Progress
     fitted: tuple[Mapper | Filter | None, ...] = ()  # what the corpus stages fitted before have returned
-    rejected: tuple[np.ndarray, ...] = ()  # doc_id uint64, ascending, of each of them that rejects
-    sketched_earlier: bool = False  # in a segment before this one, so some documents are gone since
+    names: dict[int, str] = field(default_factory=dict)  # of the pipeline's stages
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run."""
+        return self.alive.folder
 
     def sketches(self, *columns: str) -> Iterator[tuple[int, pa.Table]]:
         """Yield (part, table of doc_id and `columns`), one row a document still alive, by doc_id."""
         for part in self.parts:
-            url = self.folder.path(self.sketch_place, part_name(part) + ".arrow")
-            table = tables.read_table(url, ["doc_id", *columns])
-            ids = table["doc_id"].to_numpy()
-            alive = self._alive(part, ids)
-            yield part, table if alive.all() else table.filter(pa.array(alive))
+            yield part, self.alive.read(part, *columns)
 
     def sketched(self, *columns: str) -> pa.Table:
-        """Return the sketches of all parts as one table; of no part, an empty one."""
-        kinds = {"doc_id": "uint64", **{name: self.sketch_columns[name] for name in columns}}
-        none = arrow_schema(kinds).empty_table()
-        return pa.concat_tables([none, *(table for _, table in self.sketches(*columns))])
+        """Return the sketches of all parts as one table."""
+        return self.alive.read_all(self.parts, *columns)
 
-    def _alive(self, part: int, ids: np.ndarray) -> np.ndarray:
-        alive = np.ones(len(ids), bool)
-        if self.sketched_earlier:
-            url = self.folder.path(self.documents, part_name(part) + ".parquet")
-            alive &= np.isin(ids, tables.read_table(url, ["doc_id"])["doc_id"].to_numpy())
-        for gone in self.rejected:
-            low, high = np.searchsorted(gone, [part << 32, (part + 1) << 32])
-            alive &= ~np.isin(ids, gone[low:high])
-        return alive
+    def groups(self, rows: int = TASK_ROWS) -> list[tuple[int, ...]]:
+        """Cut the parts into runs of consecutive ones with about so many documents, for a task each."""
+        found: list[list[int]] = []
+        room = 0
+        for part, count in zip(self.parts, self.rows, strict=True):
+            if not found or count > room:
+                found.append([])
+                room = rows
+            found[-1].append(part)
+            room -= count
+        return [tuple(group) for group in found]
+
+    def exchange(self, name: str, rows: int, task_rows: int = TASK_ROWS) -> Exchange:
+        """Return an empty exchange with as many ranges as `rows` rows need for a task each."""
+        return Exchange(storage.join(self.scratch, name), max(1, -(-rows // task_rows)))
 
     def evidence(
         self, ids: np.ndarray, columns: tuple[str, ...], look: Callable[[Frame], Any]
@@ -73,12 +117,11 @@ class Corpus:
         """
         bounds = {part: np.searchsorted(ids, [part << 32, (part + 1) << 32]) for part in self.parts}
         tasks = [
-            _Look(self.folder.path(self.documents, part_name(part) + ".parquet"),
-                  ids[low:high], columns, look, self.device)
+            Reread(self.alive.document_file(part), ids[low:high], columns, self.device, look)
             for part, (low, high) in bounds.items()
             if high > low
-        ]  # fmt: skip
-        results = self.map("rereading candidates", _look, tasks)
+        ]
+        results = self.map("rereading candidates", reread, tasks)
         return ((task.ids, result) for task, result in zip(tasks, results, strict=True))
 
     def map(self, label: str, function: Callable[[T], R], items: list[T]) -> list[R]:
@@ -100,15 +143,18 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class _Look:
+class Reread:
+    """Some documents of one part, and what to make of them."""
+
     url: str
-    ids: np.ndarray
+    ids: np.ndarray  # doc_id uint64, ascending
     columns: tuple[str, ...]
-    look: Callable[[Frame], Any]
     device: str
+    look: Callable[[Frame], Any]
 
 
-def _look(task: _Look) -> Any:
+def reread(task: Reread) -> Any:
+    """Read the row groups that hold the documents; return what `look` makes of those alone."""
     wanted = []
     with tables.open_parquet(task.url) as file:
         for group in range(file.num_row_groups):
@@ -128,15 +174,17 @@ class Fitted:
     key: str
     seconds: float  # that fitting took
 
-    def applied_key(self, folder: RunFolder, part: int) -> str:
-        """Return what a part's outcome depends on: a list of rejections counts only if it names the part."""
-        if isinstance(self.stage, RejectListed):
-            url = self.stage.file(part)
-            return str(tables.checksum(url)["xxh3"]) if storage.exists(url) else "none"
-        return self.key
+    def applied_key(self, part: int) -> str:
+        """Return what a part's outcome depends on: lists count only as far as they name the part."""
+        listed = getattr(self.stage, "file", None)
+        if listed is None:
+            return self.key
+        url = listed(part)
+        return str(tables.checksum(url)["xxh3"]) if storage.exists(url) else "none"
 
 
 def without(corpus: Corpus, stage: Mapper | Filter | None) -> Corpus:
     """Return the corpus as the next stage sees it, after `stage` has been fitted."""
-    gone = (stage.all_ids(),) if isinstance(stage, RejectListed) else ()
-    return replace(corpus, fitted=(*corpus.fitted, stage), rejected=(*corpus.rejected, *gone))
+    more = (stage,) if isinstance(stage, RejectListed) else ()
+    alive = replace(corpus.alive, rejecting=(*corpus.alive.rejecting, *more))
+    return replace(corpus, alive=alive, fitted=(*corpus.fitted, stage))

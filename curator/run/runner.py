@@ -20,7 +20,7 @@ from curator.errors import InputError, RunError
 from curator.fingerprint import digest, of_sketch, of_stage
 from curator.pipeline import Pipeline, check_columns
 from curator.run import summary
-from curator.run.corpus import Corpus, Fitted, without
+from curator.run.corpus import Corpus, Fitted, Sketches, without
 from curator.run.folder import PUBLISHED, WORK_OF_LAST, RunFolder
 from curator.run.marks import Mark, Marks
 from curator.run.part import PartTask, quarantined, run_part, sketch_kind
@@ -30,6 +30,7 @@ from curator.stage import CorpusStage, Filter, Mapper, Stage
 from millrace import storage
 from millrace.progress import Progress
 
+SCRATCH = "work/scratch"  # what the corpus stage that is being fitted deals between tasks
 BATCH_MB = 16  # text of one batch; a worker holds a few copies of it
 
 
@@ -122,10 +123,12 @@ class _Job:
         self.fitted: dict[int, Fitted] = {}
         self.keys: dict[int, str] = {}  # part -> key of its latest segment
         self.used: list[Input] = []
+        self.sources: dict[int, str] = {}
 
     def run(self, inputs: list[Input]) -> dict[int, list[Mark]]:
         """Run all segments; return each part's markers, a segment each."""
         marks: dict[int, list[Mark]] = {}
+        self.sources = {item.part.number: item.part.source for item in inputs}
         for segment in self.segments:
             if segment.number == 0:
                 self.used, done = self._first(segment, inputs)
@@ -135,7 +138,7 @@ class _Job:
             for number, mark in done.items():
                 marks.setdefault(number, []).append(mark)
             alive = sorted(n for n, mark in done.items() if "quarantined" not in mark)
-            self._fit_all(segment, tuple(alive))
+            self._fit_all(segment, {number: done[number]["rows"] for number in alive})
         self._publish(marks)
         return marks
 
@@ -202,7 +205,7 @@ class _Job:
             if isinstance(stage, CorpusStage):
                 fitted = self.fitted[index]
                 assert fitted.stage is not None
-                depends.append(fitted.applied_key(self.folder, number))
+                depends.append(fitted.applied_key(number))
                 stage = fitted.stage
             stages.append((index, stage))
         if segment.number == 0:
@@ -217,19 +220,32 @@ class _Job:
             tuple(segment.sketches), self._columns(segment), self.batch_bytes, self.device, limit,
         )  # fmt: skip
 
-    def _fit_all(self, segment: Segment, parts: tuple[int, ...]) -> None:
-        earlier = tuple(self.fitted[index].stage for index in sorted(self.fitted))
+    def _fit_all(self, segment: Segment, rows: dict[int, int]) -> None:
+        """Fit the corpus stages of a segment; `rows`: documents that each part has left in it."""
+        parts = tuple(rows)
         documents = "/".join(filter(None, [self.place_of(segment), "documents"]))
-        corpus = Corpus(self.folder, parts, documents, "", {}, self.cluster, self.device, self.progress, earlier)
+        corpus = Corpus(
+            parts,
+            tuple(rows.values()),
+            tuple(self.sources[number] for number in parts),
+            Sketches(self.folder, "", {}, documents),
+            "",
+            self.cluster,
+            self.device,
+            self.progress,
+            tuple(self.fitted[index].stage for index in sorted(self.fitted)),
+            self.names,
+        )
         keys = [self.keys[number] for number in parts]
         for index, stage in segment.fits:
             sketched = next(s for s in self.segments if (index, stage) in s.sketches)
-            corpus = dataclasses.replace(
-                corpus,
-                sketch_place=f"{self.place_of(sketched) or WORK_OF_LAST}/{sketch_kind(index, stage)}",
-                sketch_columns=dict(stage.sketches),
-                sketched_earlier=sketched is not segment,
+            alive = dataclasses.replace(
+                corpus.alive,
+                place=f"{self.place_of(sketched) or WORK_OF_LAST}/{sketch_kind(index, stage)}",
+                columns=dict(stage.sketches),
+                earlier=sketched is not segment,
             )
+            corpus = dataclasses.replace(corpus, alive=alive)
             key = digest(self.prints[index], keys, [self.fitted[i].key for i, _ in segment.fits if i < index])
             self.fitted[index] = self._fit(index, stage, corpus, key)
             corpus = without(corpus, self.fitted[index].stage)
@@ -237,16 +253,19 @@ class _Job:
     def _fit(self, index: int, stage: CorpusStage, corpus: Corpus, key: str) -> Fitted:
         name = f"fit-{index:02d}-{type(stage).__name__}-{key}"
         marker = self.folder.path("work", name + ".json")
-        place = stage.output or f"work/{name}"
+        places = [stage.output or f"work/{name}", *stage.publishes]
         mark = Marks(self.folder).valid(marker, key)
         if mark is None:
             began = time.perf_counter()
+            for place in (SCRATCH, *stage.publishes):
+                storage.remove(self.folder.path(place))
             with self._said(f"fitting {type(stage).__name__}"):
-                fitted = stage.fit(corpus, self.folder.path(place))
-            files = _files_below(self.folder, place)
+                corpus = dataclasses.replace(corpus, scratch=self.folder.path(SCRATCH))
+                fitted = stage.fit(corpus, self.folder.path(places[0]))
+            storage.remove(self.folder.path(SCRATCH))
             mark = {
                 "key": key,
-                "files": files,
+                "files": {name: sums for place in places for name, sums in _files_below(self.folder, place).items()},
                 "stage": _said(fitted, self.folder),
                 "seconds": time.perf_counter() - began,
             }

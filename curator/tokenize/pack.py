@@ -128,7 +128,7 @@ def _shards(
         pieces = slice(packing.row_starts[low], packing.row_starts[high])
         ids = doc_ids[packing.document[pieces]]
         sketches = {
-            part: corpus.folder.path(corpus.sketch_place, part_name(part) + ".arrow")
+            part: corpus.folder.path(corpus.alive.place, part_name(part) + ".arrow")
             for part in np.unique(ids >> np.uint64(32)).tolist()
         }
         starts = packing.row_starts[low : high + 1] - packing.row_starts[low]

@@ -1,0 +1,124 @@
+"""Cutting spans out of texts by lists, with the evidence of every span: one small file a part that loses any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curator import frames
+from curator.rejections import read_list
+from curator.run.folder import part_name
+from curator.schema import arrow_schema
+from curator.stage import Filter, Frame, Rule, at_least, at_most
+from millrace import storage, tables
+
+# Offsets are bytes of the text's UTF-8 as the stage found it, start <= byte < stop; the witness is the document
+# that holds the same bytes and keeps them (null where none is named); `copies` how often they were found.
+LISTED = {"doc_id": "uint64", "start": "int64", "stop": "int64", "witness": "uint64", "copies": "int64"}
+
+
+@dataclass(frozen=True)
+class CutListed(Filter):
+    """Cut the listed spans out of texts; reject a text of which too little, or nothing, is left.
+
+    What was cut stays in the run as signals, lists side by side: where each span began and ended, whose
+    text it repeats, and how often it was found.
+    """
+
+    folder: str
+    name: str  # of the stage, in signals: line -> line_cut_starts
+    max_cut: float = 1.0  # share of a text's bytes that may be cut
+    min_characters: int = 1  # that must be left, white space at the ends not counted
+
+    reads: ClassVar = {"doc_id": "uint64", "text": "string"}
+    writes: ClassVar = {"text": "string"}
+
+    @property
+    def signals(self) -> dict[str, str]:  # type: ignore[override]
+        lists = {
+            "cut_starts": "list<int64>",
+            "cut_stops": "list<int64>",
+            "cut_witnesses": "list<uint64>",
+            "cut_copies": "list<int64>",
+        }
+        return {f"{self.name}_{n}": kind for n, kind in (lists | {"cut_share": "float64", "left": "int64"}).items()}
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:  # type: ignore[override]
+        return (
+            at_least("nothing_left", f"{self.name}_left", "min_characters"),
+            at_most("mostly_cut", f"{self.name}_cut_share", "max_cut"),
+        )
+
+    def file(self, part: int) -> str:
+        """Return the URL of a part's list; it is absent where nothing of the part is cut."""
+        return storage.join(self.folder, part_name(part) + ".parquet")
+
+    def measure(self, frame: Frame) -> Frame:
+        ids = frames.to_numpy(frame["doc_id"]).astype(np.uint64)
+        listed = read_list(self.file(int(ids[0]) >> 32), LISTED) if len(ids) else arrow_schema(LISTED).empty_table()
+        first = np.searchsorted(listed["doc_id"].to_numpy(), ids, side="left")
+        stop = np.searchsorted(listed["doc_id"].to_numpy(), ids, side="right")
+        text = pc.fill_null(frames.column_to_arrow(frame["text"]), "").cast(pa.large_string())
+        cut = _cut(text, listed, first, stop)
+        before, after = (pc.binary_length(t).to_numpy(zero_copy_only=False) for t in (text, cut))
+        left = pc.utf8_length(pc.utf8_trim_whitespace(cut)).cast(pa.int64())
+        rows = np.concatenate([np.arange(a, b) for a, b in zip(first, stop)] or [np.zeros(0, np.int64)]).astype(int)
+        offsets = np.concatenate(([0], np.cumsum(stop - first)))
+        values: dict[str, Any] = {"text": cut}
+        for column, signal in zip(("start", "stop", "witness", "copies"), self.signals, strict=False):
+            values[signal] = pa.LargeListArray.from_arrays(
+                offsets, listed[column].combine_chunks().take(pa.array(rows))
+            )
+        values[f"{self.name}_cut_share"] = np.where(before > 0, (before - after) / np.maximum(before, 1), 0.0)
+        # only a cut leaves too little: a text that was short before is not this stage's affair
+        values[f"{self.name}_left"] = pc.if_else(
+            pa.array(stop > first), left, pa.scalar(self.min_characters, pa.int64())
+        )
+        return frames.like(frame["text"], values)
+
+
+def _cut(text: pa.Array, listed: pa.Table, first: np.ndarray, stop: np.ndarray) -> pa.Array:
+    """Return the texts without their spans listed[first[i] : stop[i]], which ascend and do not overlap."""
+    touched = np.flatnonzero(stop > first)
+    if not len(touched):
+        return text
+    starts, stops = listed["start"].to_numpy(), listed["stop"].to_numpy()
+    made = []
+    for row in touched.tolist():
+        whole, pieces, at = text[row].as_py().encode(), [], 0
+        for span in range(first[row], stop[row]):
+            pieces.append(whole[at : starts[span]])
+            at = int(stops[span])
+        made.append(b"".join([*pieces, whole[at:]]).decode())
+    mask = np.zeros(len(text), bool)
+    mask[touched] = True
+    return pc.replace_with_mask(text, pa.array(mask), pa.array(made, pa.large_string()))
+
+
+def write_cuts(folder: str, table: pa.Table) -> None:
+    """Write spans (columns of LISTED, rows in any order) as one list a part, by doc_id and start.
+
+    Spans of a document that overlap or touch become one, with the witness and copies of the first of them.
+    """
+    order = np.lexsort((table["start"].to_numpy(), table["doc_id"].to_numpy()))
+    table = table.take(pa.array(order)).select(list(LISTED)).cast(arrow_schema(LISTED)).combine_chunks()
+    ids, starts, stops = (table[name].to_numpy() for name in ("doc_id", "start", "stop"))
+    if not len(ids):
+        return
+    document = np.cumsum(np.append(False, ids[1:] != ids[:-1]))
+    beyond = int(stops.max()) + 2  # keeps documents apart on one line of numbers
+    reached = np.maximum.accumulate(document * beyond + stops)
+    first = np.append(True, document[1:] * beyond + starts[1:] > reached[:-1])
+    last = np.append(np.flatnonzero(first)[1:] - 1, len(ids) - 1)
+    merged = table.filter(pa.array(first))
+    ends = pa.array(reached[last] - document[last] * beyond)
+    merged = merged.set_column(merged.schema.get_field_index("stop"), "stop", ends)
+    parts, begins = np.unique(merged["doc_id"].to_numpy() >> np.uint64(32), return_index=True)
+    bounds = np.append(begins, len(merged))
+    for part, begin, end in zip(parts.tolist(), bounds, bounds[1:]):
+        tables.write_table(storage.join(folder, part_name(part) + ".parquet"), merged.slice(begin, end - begin))

@@ -1,0 +1,104 @@
+"""Which documents hang together through buckets: each component can be decided apart from the others.
+
+While one number a document fits the main process (Limits.main_documents), union-find over the links, a file at a
+time: 4 bytes a document. Beyond that, `curator.dedup.near.stars` gives the same components on disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from curator.dedup.near.documents import ROW, SHIFT, Documents, Shelf
+from curator.dedup.near.limits import Limits
+from curator.dedup.near.links import Census, Links
+from curator.kernels import components as kernel
+from curator.run.corpus import Corpus
+from curator.run.exchange import Exchange, range_of
+from curator.schema import arrow_schema
+from millrace import storage
+
+CANDIDATE = arrow_schema({"doc_id": "uint64", "component": "uint64"})
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The documents that share a bucket with another, with their component (the first node of it).
+
+    Dealt by shelf: range i of the exchange holds those of `groups[i]`, ascending.
+    """
+
+    dealt: Exchange
+    groups: tuple[tuple[Shelf, ...], ...]
+    documents: int
+    sizes: dict[int, int]  # documents of each component that has more than `large`
+
+    def read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return (nodes, components), uint64, of one group."""
+        table = self.dealt.read(number, CANDIDATE)
+        order = np.argsort(table["doc_id"].to_numpy())
+        return table["doc_id"].to_numpy()[order], table["component"].to_numpy()[order]
+
+
+def find_components(
+    corpus: Corpus, documents: Documents, links: Links, group_rows: int, large: int, limits: Limits
+) -> Candidates:
+    """Find the components of the links; name those of more than `large` documents."""
+    groups = tuple(documents.groups(group_rows))
+    dealt = Exchange(storage.join(corpus.scratch, "candidates"), max(1, len(groups)))
+    if int(links.census.span.sum()) > limits.main_documents:
+        from curator.dedup.near.stars import find_by_stars
+
+        count, sizes = find_by_stars(corpus, links, dealt, groups, large, limits.task_rows)
+        return Candidates(dealt, groups, count, sizes)
+    nodes, labels = united(links)
+    dealt.write("all", pa.table([nodes, labels], schema=CANDIDATE), group_of(nodes, groups))
+    names, counts = np.unique(labels, return_counts=True)
+    big = counts > large
+    return Candidates(dealt, groups, len(nodes), dict(zip(names[big].tolist(), counts[big].tolist(), strict=True)))
+
+
+def united(links: Links) -> tuple[np.ndarray, np.ndarray]:
+    """Return (nodes ascending, first node of the component of each), uint64, of all linked documents."""
+    base = np.concatenate(([0], np.cumsum(links.census.span)))
+    parents = np.arange(base[-1], dtype=np.uint32)
+    linked = np.zeros(base[-1], bool)
+    for name in links.names:
+        ends = [dense(nodes, base) for nodes in links.read(name)]
+        for rows in ends:
+            linked[rows] = True
+        kernel.unite_pairs(ends[0], ends[1], parents)
+    kernel.flatten(parents)
+    rows = np.flatnonzero(linked)
+    return sparse(rows, base), sparse(parents[rows].astype(np.int64), base)
+
+
+def dense(nodes: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Return the place of nodes when shelves of base[i + 1] - base[i] rows stand one after the other, int64."""
+    rows: np.ndarray = base[(nodes >> SHIFT).astype(np.int64)] + (nodes & ROW).astype(np.int64)
+    return rows
+
+
+def sparse(rows: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Return the nodes, uint64, of places; the inverse of `dense`."""
+    shelf = np.searchsorted(base, rows, side="right") - 1
+    return shelf.astype(np.uint64) << SHIFT | (rows - base[shelf]).astype(np.uint64)
+
+
+def group_of(nodes: np.ndarray, groups: tuple[tuple[Shelf, ...], ...]) -> np.ndarray:
+    """Return which group each node's shelf is in, int64."""
+    firsts = np.array([group[0].number for group in groups], np.uint64)
+    return np.searchsorted(firsts, nodes >> SHIFT, side="right") - 1
+
+
+def job_of(components: np.ndarray, jobs: int) -> np.ndarray:
+    """Return the job, int64, that decides each component: the same for all its documents, spread evenly."""
+    return range_of(components * GOLDEN, jobs)
+
+
+def mean_characters(census: Census) -> float:
+    """Return the characters of a document, on average."""
+    return float(census.characters.sum()) / max(int(census.rows.sum()), 1)
