@@ -54,7 +54,7 @@ def measured(given: Setting, corpus: Path) -> str:
             "of the main process", "of the tree", "kept", *quality.HEAD]  # fmt: skip
     return "\n".join(
         [
-            f"The corpus and {COPIES - 1} copies with other ids and other words (a number after each word that a "
+            f"The corpus and {COPIES - 1} copies with other ids and other words (a letter more on each word that a "
             f"space follows): {COPIES * len(text):,} documents, {megabytes:,.0f} MB of text, {COPIES * FILES} files. "
             f"datatrove ran once, on {told['date']}. Quality is that of the corpus itself, the first copy.\n",
             table(head, rows),
@@ -71,5 +71,5 @@ def once_told(given: Setting, source: Path) -> dict[str, Any]:
         date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         return {"cost": asdict(made.cost), "kept": sorted(made.kept), "date": date}
 
-    program = Path(__file__).with_name("peer_pipelines.py").read_text()
-    return kept.answer(given.work, f"datatrove-{source.name}", [peer_versions(given.peers), program], ask)
+    programs = [Path(__file__).with_name(name).read_text() for name in ("peer_pipelines.py", "inputs.py")]
+    return kept.answer(given.work, f"datatrove-{source.name}", [peer_versions(given.peers), *programs], ask)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 SLICE_MB = 20
 ROW_GROUPS = 10
 CHUNK = 1 << 16  # bytes unpacked in one go
+MARKS = "zqxjvk"  # of the copies of a corpus
 PAGE_TYPE = b"WARC-Identified-Payload-Type"
 
 
@@ -62,14 +63,15 @@ def cut_slice(path: Path, bench: Path, out: Path, megabytes: float = SLICE_MB, s
 def cut_parquet(path: Path, folder: Path, files: int, copies: int = 1) -> Path:
     """Write the corpus as `files` files of equal documents a copy.
 
-    A further copy has other ids, and a number after each word: as many duplicates, none of another copy's.
+    A further copy has other ids, and a letter more on each word: as many duplicates, none of another copy's
+    (with a number instead they would be for datatrove, which takes all numbers for one).
     """
     folder.mkdir()
     table = corpus(path)
     rows, written = -(-len(table) // files), 0
     for copy in range(copies):
         ids = pc.add(table["id"], pa.scalar(copy << 44, pa.int64()))  # the corpus has ids below 2**41
-        text = pc.replace_substring(table["text"], " ", f"{copy} ") if copy else table["text"]
+        text = pc.replace_substring(table["text"], " ", f"{MARKS[copy - 1]} ") if copy else table["text"]
         marked = pa.table({"id": ids, "text": text})
         for start in range(0, len(table), rows):
             part = marked.slice(start, rows)

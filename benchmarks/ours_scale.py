@@ -1,14 +1,18 @@
 """Our side of the scale benchmark, in a process of its own whose memory is looked at.
 
-TASK ANSWER, then of `lsh` a folder of synthetic sketches, of `verify` the number of pairs.
+TASK ANSWER, then of `lsh` a folder of synthetic sketches, of `fit` that and the number of workers (0: no Dask),
+of `verify` the number of pairs.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import sys
+import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +21,11 @@ import numpy as np
 
 from benchmarks import synthetic
 from benchmarks.ours_library import timed
-from curator.cluster import Cluster
-from curator.kernels import lsh
+from curator.cluster import Cluster, open_cluster
+from curator.dedup.fuzzy import FuzzyDedup
+from curator.kernels import components, lsh
 from curator.kernels.witness import similarity_from
+from curator.run.corpus import Corpus
 
 SHINGLES = 650  # of a document, about that of a web page
 DISTINCT = 2_000  # documents; a pair costs the same wherever its sets lie in memory
@@ -27,49 +33,59 @@ THRESHOLD = 0.8
 
 
 def lsh_and_clusters(folder: str) -> dict[str, Any]:
-    """Join documents that share a band, band by band, from sketch files; exits where clusters are not as planted."""
-    known = json.loads(Path(folder, "planted.json").read_text())
-    corpus = synthetic.corpus(Path(folder), Cluster(None, 1))
-    cluster(corpus, 0)  # compiles
+    """Join documents that share a band, band by band in memory. Exits where clusters are not as planted."""
+    corpus, known = synthetic.corpus(Path(folder), Cluster(None, 1)), planted(folder)
+    connected(np.zeros((1, 2), np.uint64))  # compiles
     began = time.perf_counter()
-    parent, cpu = timed(lambda: cluster(corpus, known["bands"]))
+    bands = (band_keys(corpus, band) for band in range(known["bands"]))
+    first, cpu = timed(lambda: connected(bands))
     wall = time.perf_counter() - began
-    components = int((parent == np.arange(len(parent))).sum())
-    if components != known["components"]:
-        sys.exit(f"{components} components; {known['components']} were planted")
-    return {"cpu": cpu, "wall": wall, "components": components}
+    check("components", int((first == np.arange(len(first))).sum()), known["components"])
+    return {"cpu": cpu, "wall": wall}
 
 
-def cluster(corpus: Any, bands: int) -> np.ndarray:
-    """Return uint32 (rows): the first row that each one is connected to. Bands 0: of two rows that are made up."""
-    if not bands:
-        return joined(np.arange(2, dtype=np.uint32), lsh.leaders(np.zeros(2, np.uint64), np.zeros(2, bool)))
-    parent = None
-    for band in range(bands):
-        chunks = corpus.sketched(f"band_{band:02d}")[f"band_{band:02d}"].chunks
-        keys = np.concatenate([chunk.to_numpy() for chunk in chunks])
+def fit(folder: str, workers: str) -> dict[str, Any]:
+    """Fit FuzzyDedup on sketch files as a run does: in components, without proof. Exits as above."""
+    known, stage = planted(folder), FuzzyDedup(bands=planted(folder)["bands"], cluster="components", verify=False)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as out, open_cluster(int(workers), None, "cpu") as cluster:
+        corpus = synthetic.corpus(Path(folder), cluster)
+        try:
+            rejecting, cpu = timed(lambda: stage.fit(corpus, out))
+        finally:
+            shutil.rmtree(corpus.scratch, ignore_errors=True)
+        removed = sum(len(rejecting.ids(part)) for part in corpus.parts)
+    check("removals", removed, known["joined"])
+    return {"cpu": cpu, "wall": time.perf_counter() - began}
+
+
+def planted(folder: str) -> dict[str, int]:
+    known: dict[str, int] = json.loads(Path(folder, "planted.json").read_text())
+    return known
+
+
+def check(what: str, found: int, expected: int) -> None:
+    if found != expected:
+        sys.exit(f"{found:,} {what}; {expected:,} are right")
+
+
+def band_keys(corpus: Corpus, band: int) -> np.ndarray:
+    """Return uint64 (rows): one band's keys of all parts."""
+    name = f"band_{band:02d}"
+    return np.concatenate([corpus.alive.read(part, name)[name].to_numpy() for part in corpus.parts])
+
+
+def connected(bands: Iterable[np.ndarray]) -> np.ndarray:
+    """Return uint32 (rows): the first row that each one is connected to by an equal key."""
+    parents = None
+    for keys in bands:
+        if parents is None:
+            parents = np.arange(len(keys), dtype=np.uint32)
         leader = lsh.leaders(keys, np.zeros(len(keys), bool))
-        parent = joined(np.arange(len(keys), dtype=np.uint32) if parent is None else parent, leader)
-    return parent
-
-
-@numba.njit(nogil=True)
-def joined(parent: np.ndarray, leader: np.ndarray) -> np.ndarray:
-    """Join each row to its leader, in place, the lower one above; then let every row point at its root."""
-    for row in range(leader.size):
-        if leader[row] != row:
-            a, b = root(parent, row), root(parent, leader[row])
-            parent[max(a, b)] = min(a, b)
-    for row in range(leader.size):
-        parent[row] = parent[parent[row]]  # rows before this one point at their roots already
-    return parent
-
-
-@numba.njit(nogil=True)
-def root(parent: np.ndarray, row: int) -> int:
-    while parent[row] != row:
-        parent[row] = row = parent[parent[row]]  # halves the path
-    return row
+        followers = np.flatnonzero(leader != np.arange(len(leader)))
+        components.unite_pairs(followers, leader[followers], parents)
+    components.flatten(parents)
+    return parents
 
 
 def verification(pairs: str) -> dict[str, Any]:
@@ -114,5 +130,5 @@ def with_sets(a: set[int], b: set[int]) -> float:
 
 
 if __name__ == "__main__":
-    tasks = {"lsh": lsh_and_clusters, "verify": verification}
+    tasks = {"lsh": lsh_and_clusters, "fit": fit, "verify": verification}
     Path(sys.argv[2]).write_text(json.dumps(tasks[sys.argv[1]](*sys.argv[3:])))

@@ -22,23 +22,10 @@ from curator.kernels.arrow import flatten
 def ours(text: pa.LargeStringArray, length: int) -> np.ndarray:
     """Return bool (bytes of all documents): in a substring of at least `length` bytes that stands twice."""
     offsets, data = flatten(text)
-    runs = substrings.winnow(offsets, data, length)
-    starts = offsets[runs.documents] + runs.starts
-    matched = substrings.match_runs(runs.prints, runs.hashes)
-    whole = matched.members > 1
-    among = matched.opened
-    hashes = substrings.hash_windows(data, starts[among], runs.windows[among], length)
-    _, members = substrings.match(hashes, np.repeat(runs.prints[among], runs.windows[among]))
-    within = np.arange(len(hashes)) - np.repeat(
-        np.cumsum(runs.windows[among]) - runs.windows[among], runs.windows[among]
-    )
-    windows = (np.repeat(starts[among], runs.windows[among]) + within)[members > 1]
-    change = np.zeros(len(data) + 1, np.int64)
-    for begins, ends in (
-        (starts[whole], starts[whole] + runs.windows[whole] - 1 + length), (windows, windows + length)
-    ):  # fmt: skip
-        change += np.bincount(begins, minlength=len(change))
-        change -= np.bincount(ends, minlength=len(change))
+    documents, starts, stops = substrings.repeated(offsets, data, length)
+    change = np.zeros(offsets[-1] - offsets[0] + 1, np.int64)
+    for sign, places in ((1, starts), (-1, stops)):
+        change += sign * np.bincount(offsets[documents] - offsets[0] + places, minlength=len(change))
     return np.cumsum(change[:-1]) > 0
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from curator.cluster import Cluster
-from curator.run.corpus import Corpus
+from curator.run.corpus import Corpus, Sketches
 from curator.run.folder import RunFolder, part_name
 from curator.schema import arrow_schema
 from millrace import tables
@@ -78,7 +78,8 @@ def columns(bands: int) -> dict[str, str]:
 def corpus(folder: Path, cluster: Cluster) -> Corpus:
     """Return what a corpus stage is given to fit on: sketches that can be read, and no text behind them."""
     known = json.loads((folder / "planted.json").read_text())
-    parts = tuple(range(len(list((folder / PLACE).glob("*.arrow")))))
-    return Corpus(
-        RunFolder(str(folder)), parts, "none", PLACE, columns(known["bands"]), cluster, "cpu", Progress(quiet=True)
-    )
+    starts = range(0, known["documents"], PART)
+    rows = tuple(min(PART, known["documents"] - start) for start in starts)
+    sketches = Sketches(RunFolder(str(folder)), PLACE, columns(known["bands"]), "none")
+    parts, sources = tuple(range(len(rows))), ("synthetic",) * len(rows)
+    return Corpus(parts, rows, sources, sketches, str(folder / "scratch"), cluster, "cpu", Progress(quiet=True))

@@ -33,7 +33,7 @@ def test_copies_of_a_corpus_have_other_ids_and_other_words(tmp_path):
     assert len(tables) == 6
     ids = [name for table in tables for name in table["id"].to_pylist()]
     assert len(set(ids)) == 12
-    assert tables[2]["text"][0].as_py() == "one1 " * 9
+    assert tables[2]["text"][0].as_py() == "onez " * 9
 
 
 def test_a_warc_is_cut_record_by_record(tmp_path):

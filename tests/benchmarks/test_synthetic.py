@@ -21,13 +21,12 @@ def make(folder, monkeypatch, seed=0, documents=3000):
 
 
 def keys(corpus):
-    table = corpus.sketched(*(f"band_{band:02d}" for band in range(BANDS)))
-    return np.column_stack([column.to_numpy() for column in table.columns[1:]])
+    return np.column_stack([ours_scale.band_keys(corpus, band) for band in range(BANDS)])
 
 
 def test_a_stage_reads_them_as_it_reads_a_run(tmp_path, monkeypatch):
     corpus = make(tmp_path, monkeypatch)
-    table = corpus.sketched("characters")
+    table = corpus.alive.read_all(corpus.parts, "characters")
     assert corpus.parts == (0, 1, 2)
     assert table["doc_id"].to_pylist() == [row // 1024 << 32 | row % 1024 for row in range(3000)]
     assert min(table["characters"].to_pylist()) >= 1
@@ -45,7 +44,16 @@ def test_as_many_documents_are_connected_as_were_planted(tmp_path, monkeypatch):
     roots = [next_root(parent, row) for row in range(3000)]
     assert len(set(roots)) == known["components"] == 3000 - known["joined"]
     assert 0 < known["joined"] < 900
-    assert ours_scale.cluster(corpus, BANDS).tolist() == roots
+    assert ours_scale.connected(ours_scale.band_keys(corpus, band) for band in range(BANDS)).tolist() == roots
+
+
+def test_the_stage_removes_what_was_planted(tmp_path, monkeypatch):
+    make(tmp_path, monkeypatch)
+    assert ours_scale.fit(str(tmp_path), "0")["cpu"] > 0  # it exits otherwise
+    known = json.loads((tmp_path / "planted.json").read_text())
+    (tmp_path / "planted.json").write_text(json.dumps({**known, "joined": known["joined"] + 1}))
+    with pytest.raises(SystemExit, match="are right"):
+        ours_scale.fit(str(tmp_path), "0")
 
 
 def next_root(parent, row):
