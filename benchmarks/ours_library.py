@@ -24,7 +24,7 @@ from benchmarks import inputs
 from curator import frames, kernels
 from curator.dedup.fuzzy import FuzzyDedup
 from curator.filter.gopher import GopherQuality, GopherRepetition
-from curator.kernels import lsh, witness
+from curator.kernels import arrow, lsh, shingles, sketch, witness
 from curator.run.batches import first_reasons
 from curator.run.runner import BATCH_MB
 
@@ -42,24 +42,18 @@ def batches(text: pa.LargeStringArray) -> Iterator[pa.LargeStringArray]:
 def deduplicate(text: pa.LargeStringArray, **settings: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (candidates int64, witness int64 a candidate or -1, similarity): FuzzyDedup without files."""
     s = FuzzyDedup(**settings)
-    keys, empty = [], []
+    keys = np.empty((s.bands, len(text)), np.uint64).T  # in Fortran order: a band's keys lie together
+    empty = np.empty(len(text), np.bool_)
+    done = 0
     for batch in batches(text):
-        column = frames.from_arrow(pa.table({"text": batch}))["text"]
-        bands = frames.to_arrow(kernels.band_keys(column, s.bands, s.rows, s.width, s.seed))
-        keys.append(np.column_stack([pc.fill_null(band, 0).to_numpy() for band in bands.columns]))
-        empty.append(pc.is_null(bands["band_00"]).to_numpy())
-    whole = np.concatenate(keys)
-    candidates = np.flatnonzero(lsh.candidates(whole, np.concatenate(empty)))
-    starts, flat = [np.zeros(1, np.int64)], []
-    for batch in batches(text.take(pa.array(candidates))):
-        column = frames.from_arrow(pa.table({"text": batch}))["text"]
-        sets = frames.column_to_arrow(kernels.shingle_sets(column, s.width)["shingles"])
-        starts.append(sets.offsets.to_numpy()[1:] + starts[-1][-1])
-        flat.append(sets.values.to_numpy())
+        rows = slice(done, done := done + len(batch))
+        sketches, empty[rows] = sketch.sketch(*arrow.flatten(batch), s.bands * s.rows, s.width, s.seed)
+        keys[rows] = lsh.band_hashes(sketches, s.bands)
+    candidates = np.flatnonzero(lsh.candidates(keys, empty))
+    offsets, data = arrow.flatten(text)
+    evidence = shingles.sets_of(offsets[candidates], offsets[candidates + 1], data, s.width)
     order = np.arange(len(candidates))
-    found = witness.witness_rule(
-        whole[candidates], order, np.concatenate(starts), np.concatenate(flat), s.jaccard, s.max_bucket
-    )
+    found = witness.witness_rule(keys[candidates], order, *evidence, s.jaccard, s.max_bucket)
     return candidates, np.where(found.witness >= 0, candidates[found.witness], -1), found.similarity
 
 

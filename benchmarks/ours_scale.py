@@ -23,7 +23,7 @@ from benchmarks import synthetic
 from benchmarks.ours_library import timed
 from curator.cluster import Cluster, open_cluster
 from curator.dedup.fuzzy import FuzzyDedup
-from curator.kernels import components, lsh
+from curator.kernels import components
 from curator.kernels.witness import similarity_from
 from curator.run.corpus import Corpus
 
@@ -77,13 +77,11 @@ def band_keys(corpus: Corpus, band: int) -> np.ndarray:
 
 def connected(bands: Iterable[np.ndarray]) -> np.ndarray:
     """Return uint32 (rows): the first row that each one is connected to by an equal key."""
-    parents = None
+    parents = room = None
     for keys in bands:
         if parents is None:
-            parents = np.arange(len(keys), dtype=np.uint32)
-        leader = lsh.leaders(keys, np.zeros(len(keys), bool))
-        followers = np.flatnonzero(leader != np.arange(len(leader)))
-        components.unite_pairs(followers, leader[followers], parents)
+            parents, room = np.arange(len(keys), dtype=np.uint32), np.empty(len(keys), np.uint64)
+        components.unite(keys, np.zeros(len(keys), bool), parents, room)
     components.flatten(parents)
     return parents
 

@@ -113,6 +113,9 @@ def _add_run_options(made: argparse.ArgumentParser, required: bool) -> None:
     made.add_argument("--tokenizer", metavar="FILE", help="a tokenizer.json; default: train one on the kept text")
     made.add_argument("--device", default="auto", choices=["auto", "cpu", "gpu"])
     made.add_argument("--limit", type=_count, metavar="N", help="read only the first N documents")
+    made.add_argument(
+        "--forget", metavar="FILE", help="ids of documents to forget for good, one a line: as if never read"
+    )
     made.add_argument("--strict", action="store_true", help="stop at the first unreadable file")
 
 
@@ -145,12 +148,13 @@ def _demo(given: Any) -> int:
 
 def _run(pipeline: Any, given: Any) -> int:
     from curator.report import write_report
+    from curator.run.forget import read_ids
     from curator.run.runner import run
     from pipelines.funnel import funnel
 
     result = run(
         pipeline, given.output, workers=given.workers, scheduler=given.scheduler, device=given.device,
-        limit=given.limit, strict=given.strict, quiet=False,
+        limit=given.limit, strict=given.strict, forget=read_ids(given.forget) if given.forget else (), quiet=False,
     )  # fmt: skip
     report = write_report(result.folder)
     print(funnel(result.summary))

@@ -14,7 +14,7 @@ from curator.dedup.near.components import find_components, mean_characters
 from curator.dedup.near.decide import Job, Rule, decide
 from curator.dedup.near.documents import Documents
 from curator.dedup.near.evidence import Gather, Shingling, Source, gather
-from curator.dedup.near.index import open_index
+from curator.dedup.near.index import manifest_of, open_index
 from curator.dedup.near.jobs import plan_jobs
 from curator.dedup.near.limits import Limits
 from curator.dedup.near.links import Links, find_links
@@ -103,7 +103,7 @@ class FuzzyDedup(CorpusStage):
         return ("index",) if self.index != "none" else ()
 
     def named_files(self) -> dict[str, tuple[str, ...]]:
-        return {"against": tuple(build.manifest_of(url) for url in self.against)}
+        return {"against": tuple(map(manifest_of, self.against))}
 
     def _bands(self) -> list[str]:
         return [f"band_{i:02d}" for i in range(self.bands)]

@@ -25,11 +25,20 @@ def sets(offsets: np.ndarray, data: np.ndarray, width: int) -> tuple[np.ndarray,
     Memory: the result, up to three times while it grows, and 17.5 bytes a byte of the longest document
     at worst (every word one letter), 7 in common text.
     """
-    offsets, data = frozen(offsets), frozen(data)
-    longest = longest_document(offsets)
-    text, words = scratch(longest)
+    return sets_of(offsets[:-1], offsets[1:], data, width)
+
+
+def sets_of(begins: np.ndarray, ends: np.ndarray, data: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Do so for the documents data[begins[i] : ends[i]], wherever they lie: some rows need no copy of their text.
+
+    begins, ends: int64 (documents).
+    """
+    begins, ends, data = frozen(begins), frozen(ends), frozen(data)
+    sizes = ends - begins
+    text, words = scratch(int(sizes.max(initial=0)))
     table = np.empty(3 * words.size, np.uint64)
-    return _sets(offsets, data, folded(), width, text, words, table)
+    flat = np.empty(int(sizes.sum()) // COMMON_BYTES + 1024, np.uint64)  # by numpy, which asks for large pages
+    return _sets(begins, ends, data, folded(), width, text, words, table, flat)
 
 
 def scratch(longest: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,33 +73,62 @@ def hash_shingles(document: np.ndarray, fold: np.ndarray, width: int, text: np.n
 @compiled
 def combine(hashes: np.ndarray, count: int, width: int) -> None:
     """Turn word hashes into shingle hashes in place: shingle i reads only words from i up."""
+    weight = np.uint64(1)  # of a word that leaves the window
+    for _ in range(width):
+        weight = np.uint64(weight * SHINGLE_FACTOR)
     sums = np.empty(RUN, np.uint64)
     for first in range(0, count, RUN):
-        size = min(RUN, count - first)
-        sums[:size] = hashes[first : first + size]
-        for k in range(1, width):
-            words = hashes[first + k : first + k + size]
-            for i in range(size):
-                sums[i] = sums[i] * SHINGLE_FACTOR + words[i]
-        for i in range(size):
-            hashes[first + i] = mix64(sums[i])
+        part = hashes[first : first + min(RUN, count - first)]
+        roll(hashes[first:], width, weight, sums[: part.size])
+        for i in range(part.size):  # apart from the loop in `roll`: this one runs in vectors
+            part[i] = mix64(sums[i])
+
+
+@compiled
+def roll(words: np.ndarray, width: int, weight: np.uint64, sums: np.ndarray) -> None:
+    """Write Horner's sum of each window of `width` words, each from the one before it.
+
+    One multiplication waits for the other, so the two halves advance side by side.
+    """
+    half = sums.size // 2
+    left = horner(words[:width])
+    right = horner(words[half : half + width])
+    behind, left_ahead, right_ahead, right_sums = words[half:], words[width:], words[half + width :], sums[half:]
+    sums[0] = left
+    right_sums[0] = right
+    for i in range(1, right_sums.size):
+        right = np.uint64(right * SHINGLE_FACTOR + (right_ahead[i - 1] - behind[i - 1] * weight))
+        right_sums[i] = right
+        if i < half:
+            left = np.uint64(left * SHINGLE_FACTOR + (left_ahead[i - 1] - words[i - 1] * weight))
+            sums[i] = left
+
+
+@compiled
+def horner(words: np.ndarray) -> np.uint64:
+    """Return one window's sum by Horner's rule."""
+    total = np.uint64(0)
+    for word in words:
+        total = np.uint64(total * SHINGLE_FACTOR + word)
+    return total
 
 
 @compiled
 def _sets(
-    offsets: np.ndarray,
+    begins: np.ndarray,
+    ends: np.ndarray,
     data: np.ndarray,
     fold: np.ndarray,
     width: int,
     text: np.ndarray,
     hashes: np.ndarray,
     table: np.ndarray,
+    flat: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    starts = np.zeros(offsets.size, np.int64)
-    flat = np.empty((offsets[-1] - offsets[0]) // COMMON_BYTES + 1024, np.uint64)
+    starts = np.zeros(begins.size + 1, np.int64)
     used = 0
-    for row in range(offsets.size - 1):
-        count = hash_shingles(data[offsets[row] : offsets[row + 1]], fold, width, text, hashes)
+    for row in range(begins.size):
+        count = hash_shingles(data[begins[row] : ends[row]], fold, width, text, hashes)
         if used + count > flat.size:
             flat = np.concatenate((flat[:used], np.empty(used + count, np.uint64)))
         used += sort_distinct(hashes[:count], table, flat[used:])

@@ -69,7 +69,7 @@ def sketch_set(hashes: np.ndarray, seed: np.uint32, best: np.ndarray) -> None:
     vacant = size
     turn = 0
     while vacant and turn < size:
-        vacant -= throw(hashes, turn, seed, best)
+        vacant = throw(hashes, turn, seed, best)
         turn += 1
     if vacant:
         for b in range(size):
@@ -79,12 +79,11 @@ def sketch_set(hashes: np.ndarray, seed: np.uint32, best: np.ndarray) -> None:
 
 @compiled
 def throw(hashes: np.ndarray, turn: int, seed: np.uint32, best: np.ndarray) -> int:
-    """Let each hash fall into a bin, in one round; return how many bins were vacant until now."""
+    """Let each hash fall into a bin, in one round; return how many bins are vacant still."""
     salt = salt_of(turn, seed)
     size = np.uint64(best.size)
     order = np.uint64(turn) << np.uint64(32)
     bins, values = np.empty(RUN, np.uint32), np.empty(RUN, np.uint32)
-    reached = 0
     for first in range(0, hashes.size, RUN):
         part = hashes[first : first + RUN]
         for i in range(part.size):
@@ -92,11 +91,12 @@ def throw(hashes: np.ndarray, turn: int, seed: np.uint32, best: np.ndarray) -> i
             bins[i] = np.uint32((np.uint64(y) * size) >> np.uint64(32))
             values[i] = value_of(y)
         for i in range(part.size):  # apart from the loop above, which runs in vectors
-            b = bins[i]
-            old = best[b]
-            reached += old == VACANT
-            best[b] = min(old, order | np.uint64(values[i]))
-    return reached
+            place = np.uintp(bins[i])
+            best[place] = min(best[place], order | np.uint64(values[i]))
+    vacant = 0
+    for b in range(best.size):
+        vacant += best[b] == VACANT
+    return vacant
 
 
 @compiled

@@ -49,7 +49,7 @@ class Copies:
 
 
 class Removals:
-    """Rows of the ledger that name a witness. Costs 20 bytes each."""
+    """Rows of the ledger that name a witness in this run. Costs 20 bytes each."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[int, str], list[np.ndarray]] = {}
@@ -57,7 +57,8 @@ class Removals:
 
     def add(self, ledger: pa.Table) -> None:
         """Take the rows with a witness out of a piece of the ledger."""
-        named = ledger.filter(pc.is_valid(ledger["witness"]))
+        here = pc.and_(pc.is_valid(ledger["witness"]), pc.is_null(ledger["witness_run"]))
+        named = ledger.filter(here)
         kinds = named.select(["stage_index", "reason", "threshold"]).group_by(
             ["stage_index", "reason", "threshold"], use_threads=False
         )

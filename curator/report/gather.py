@@ -148,7 +148,7 @@ def _signals(folder: RunFolder, limits: dict[str, tuple[Limit, ...]]) -> dict[st
 
 def _ledger(folder: RunFolder) -> _Tally:
     tally = _Tally()
-    columns = ["doc_id", "stage_index", "reason", "value_text", "threshold", "witness", "similarity"]
+    columns = ["doc_id", "stage_index", "reason", "value_text", "threshold", "witness", "witness_run", "similarity"]
     for table in _pieces(folder, "ledger", columns):
         by = ["stage_index", "reason", "value_text"]
         for row in table.group_by(by, use_threads=False).aggregate([([], "count_all")]).to_pylist():

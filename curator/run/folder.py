@@ -1,6 +1,8 @@
 """Where everything of a run lies.
 
 inputs.json                 register of parts; append-only
+forgotten.json              ids of documents that must not be read again, if any
+index/                      what FuzzyDedup leaves for later runs, if asked
 documents/ ledger/ signals/ part-00012.parquet each
 tokens/                     shards, tokenizer.json, manifest.json
 run.json  report.html

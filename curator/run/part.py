@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from curator import frames, ledger
 from curator.errors import BadFile
+from curator.run import forget
 from curator.run.batches import Outcome, Steps
 from curator.run.evidence import Evidence
 from curator.run.folder import PUBLISHED, WORK_OF_LAST, RunFolder, part_name
@@ -43,6 +44,7 @@ class PartTask:
     batch_bytes: int
     device: str
     limit: int | None
+    forgotten: tuple[str, ...] = ()  # ids of documents that must not be read
 
     def file(self, kind: str, ending: str = ".parquet") -> str:
         """Return the name, below the run folder, of one of the files this task writes."""
@@ -167,7 +169,7 @@ def _batches(task: PartTask, reading: _Reading) -> Iterator[Batch]:
     """Yield the part's batches: from its input, or from the checkpoint of the segment before."""
     reader = task.stages[0][1] if task.stages else None
     if isinstance(reader, Reader):
-        source = _limited(reader.read(task.part, task.batch_bytes), task.limit)
+        source = forget.without(_limited(reader.read(task.part, task.batch_bytes), task.limit), task.forgotten)
     else:
         source = _checkpoint(task)
     while True:

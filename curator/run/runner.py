@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from curator.pipeline import Pipeline, check_columns
 from curator.run import summary
 from curator.run.corpus import Corpus, Fitted, Sketches, without
 from curator.run.folder import PUBLISHED, WORK_OF_LAST, RunFolder
+from curator.run.forget import Forgotten, of_part, remember
 from curator.run.marks import Mark, Marks
 from curator.run.part import PartTask, quarantined, run_part, sketch_kind
 from curator.run.plan import Segment, cut, late_filters
@@ -61,6 +62,7 @@ def run(
     device: str = "auto",
     limit: int | None = None,  # read only so many documents
     strict: bool = False,  # stop at the first unreadable file
+    forget: Collection[str] = (),  # ids of documents to forget, for good; see curator.run.forget
     batch_mb: float = BATCH_MB,
     quiet: bool = True,
 ) -> Result:
@@ -82,12 +84,17 @@ def run(
     with folder.locked():
         storage.remove_leftovers(folder.url)
         inputs = register(pipeline, folder.inputs)
+        forgotten = remember(folder, forget)
         with open_cluster(workers, scheduler, device) as cluster:
             if cluster.dashboard:
                 progress.say(f"dashboard: {cluster.dashboard}")
             for name in (folder.summary, folder.path("report.html")):
                 storage.remove(name)  # from here on they would describe another state
-            job = _Job(pipeline, folder, segments, cluster, device, progress, int(batch_mb * 1e6), limit, strict)
+            job = _Job(
+                pipeline, folder, segments, cluster, device, progress, int(batch_mb * 1e6), limit, strict, forgotten
+            )
+            if forget:
+                job.drop_other_segments()
             marks = job.run(inputs)
         passed = max((sum("quarantined" not in m for m in ms) for ms in marks.values()), default=0)  # segments
         result = summary.write(
@@ -116,6 +123,7 @@ class _Job:
     batch_bytes: int
     limit: int | None
     strict: bool
+    forgotten: Forgotten
 
     def __post_init__(self) -> None:
         self.names = {i: type(stage).__name__ for i, stage in enumerate(self.pipeline.stages)}
@@ -186,6 +194,13 @@ class _Job:
         """Return the folder of a segment below the run; "" for the last one, which publishes."""
         return "" if segment.last else f"work/segment-{segment.number}-{self._print_until(segment)}"
 
+    def drop_other_segments(self) -> None:
+        """Delete the checkpoints of other settings: nobody would write over what they hold of a document."""
+        wanted = {self.place_of(segment) for segment in self.segments}
+        for name in storage.list_folder(self.folder.work):
+            if name.startswith("segment-") and f"work/{name}" not in wanted:
+                storage.remove(self.folder.path("work", name))
+
     def _columns(self, segment: Segment) -> dict[str, str]:
         """Columns of the documents that leave a segment."""
         stages = self.pipeline.stages
@@ -211,6 +226,7 @@ class _Job:
         if segment.number == 0:
             before = None
             depends.append([item.part.url, item.part.source, item.part.split, item.bytes, item.stamp, limit])
+            depends.append(of_part(self.forgotten, number))
         else:
             before = self.place_of(self.segments[segment.number - 1])
             depends.append(self.keys[number])
@@ -218,6 +234,7 @@ class _Job:
         return PartTask(
             self.folder, item.part, key, self.place_of(segment), before, tuple(stages), self.names,
             tuple(segment.sketches), self._columns(segment), self.batch_bytes, self.device, limit,
+            tuple(self.forgotten) if segment.number == 0 else (),
         )  # fmt: skip
 
     def _fit_all(self, segment: Segment, rows: dict[int, int]) -> None:

@@ -45,7 +45,13 @@ def test_a_chain_of_witnesses_is_followed_to_its_end(folder):
         "  dropped by FuzzyDedup (stage 2): near_duplicate, similarity 0.9508, threshold 0.8",
         "  witness 0 longest http://x/longest",
         "    dropped by GopherQuality (stage 3): many_words, value 65, threshold 62",
+        f"  witness   (50 more words) {' '.join(f'word{i}' for i in range(50, 60))} more words [[at the end]]",
+        f"  document  (50 more words) {' '.join(f'word{i}' for i in range(50, 60))} more words",
     ]
+
+
+def test_an_exact_copy_is_said_to_be_one(folder):
+    assert say(why(folder, "copy")[0]).splitlines()[-1] == "  word for word the same"
 
 
 def test_a_url_names_all_its_documents(folder):

@@ -10,18 +10,13 @@ import pyarrow as pa
 
 from curator.dedup.near.documents import Shelf
 from curator.dedup.near.evidence import Shingling, Source
-from curator.dedup.near.index import FORMAT, MANIFEST, locate, shingles_name, sketch_name
+from curator.dedup.near.index import FORMAT, MANIFEST, shingles_name, sketch_name
 from curator.rejections import RejectListed
 from curator.run.corpus import Corpus, Reread, reread
 from curator.schema import arrow_schema
 from millrace import storage, tables
 
 BLOCK = 8192  # documents whose shingles are in memory at once
-
-
-def manifest_of(url: str) -> str:
-    """Return the URL of the manifest of an index, given as its folder or that of its run."""
-    return storage.join(locate(url), MANIFEST)
 
 
 @dataclass(frozen=True)

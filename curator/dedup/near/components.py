@@ -85,7 +85,8 @@ def dense(nodes: np.ndarray, base: np.ndarray) -> np.ndarray:
 def sparse(rows: np.ndarray, base: np.ndarray) -> np.ndarray:
     """Return the nodes, uint64, of places; the inverse of `dense`."""
     shelf = np.searchsorted(base, rows, side="right") - 1
-    return shelf.astype(np.uint64) << SHIFT | (rows - base[shelf]).astype(np.uint64)
+    nodes: np.ndarray = shelf.astype(np.uint64) << SHIFT | (rows - base[shelf]).astype(np.uint64)
+    return nodes
 
 
 def group_of(nodes: np.ndarray, groups: tuple[tuple[Shelf, ...], ...]) -> np.ndarray:

@@ -97,18 +97,24 @@ def locate(url: str) -> str:
     return inside if storage.exists(storage.join(inside, MANIFEST)) else url
 
 
-def open_index(url: str, settings: dict[str, Any], kept_only: bool = False) -> Index:
-    """Open and check an index for a stage with these `settings` (those that shape sketches).
-
-    Raises DedupIndexError that names what is missing, truncated, or made differently.
-    """
-    folder = locate(url)
-    place = storage.join(folder, MANIFEST)
+def manifest_of(url: str) -> str:
+    """Return the URL of the manifest of an index, given as its folder or that of its run; raise
+    DedupIndexError where there is none."""
+    place = storage.join(locate(url), MANIFEST)
     if not storage.exists(place):
         raise DedupIndexError(
             f"{url} holds no index (no {MANIFEST}, nor index/{MANIFEST}); run its deduplication with "
             "FuzzyDedup.index=fingerprints"
         )
+    return place
+
+
+def open_index(url: str, settings: dict[str, Any], kept_only: bool = False) -> Index:
+    """Open and check an index for a stage with these `settings` (those that shape sketches).
+
+    Raises DedupIndexError that names what is missing, truncated, or made differently.
+    """
+    folder, place = locate(url), manifest_of(url)
     manifest = storage.read_json(place)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         said = manifest.get("format") if isinstance(manifest, dict) else None

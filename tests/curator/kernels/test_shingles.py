@@ -104,6 +104,16 @@ def test_cutting_a_batch_changes_nothing(documents, data):
     assert [hashes[a:b].tolist() for a, b in itertools.pairwise(starts)] == whole[cut:]
 
 
+@given(st.lists(texts, min_size=1, max_size=6), st.data())
+@settings(max_examples=50, deadline=None)
+def test_sets_of_some_rows_are_those_among_all(documents, data):
+    rows = np.array(data.draw(st.lists(st.integers(0, len(documents) - 1))), np.int64)
+    offsets, flat = buffers(documents)
+    starts, hashes = shingles.sets_of(offsets[rows], offsets[rows + 1], flat, 5)
+    whole = sets_of(documents)
+    assert [hashes[a:b].tolist() for a, b in itertools.pairwise(starts)] == [whole[row] for row in rows]
+
+
 def test_lower_case_may_be_longer_than_the_text():
     text = "Ⱥ" * 100_000  # 2 bytes, whose lower case has 3
     assert sets_of([text]) == [[mix64(word_hash("ⱥ" * 100_000))]]

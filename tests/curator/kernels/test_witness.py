@@ -106,3 +106,16 @@ def test_similarity_at_the_threshold_is_never_lost_to_rounding(threshold):
                     true = common / (a + b - common)
                     found = witness.similarity_from(ours, theirs, threshold)
                     assert found == true or (found == 0 and true < threshold)
+
+
+@pytest.mark.parametrize("threshold", [1e-9, 0.5, 0.8])
+def test_similarity_of_long_sets_against_python_sets(threshold):
+    rng = np.random.default_rng(5)
+    for size in [*range(1, 140, 3), 700]:
+        for other in (size, 3 * size // 4 + 1, 5 * size):
+            for spread in (6 * size, 2 * size):  # values ascend in step, or one set lies apart at an end
+                ours = rng.choice(spread, size, replace=False)
+                theirs = rng.choice(max(spread, other), other, replace=False) + rng.choice([0, size])
+                true = jaccard(set(ours.tolist()), set(theirs.tolist()))
+                found = witness.similarity_from(*(np.sort(s).astype(np.uint64) for s in (ours, theirs)), threshold)
+                assert found == true or (found == 0 and true < threshold)
