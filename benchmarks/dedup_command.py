@@ -3,61 +3,23 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks import inputs, quality
-from benchmarks.measure import Cost, run
+from benchmarks import dedup_gigabyte, inputs, quality
+from benchmarks.dedup_runs import FILES, WORKERS, Run, ours, peer
 from benchmarks.report import Setting, ratio, setting, spread, table, write_result
 
-FILES = 4  # of the corpus, on both sides: datatrove works file by file
-WORKERS = 2
 TINY = 400  # documents, one a part at most
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of one side."""
-
-    cost: Cost
-    kept: set[int]  # ids
-
-
-def ours(given: Setting, source: Path, *options: str, workers: int = WORKERS) -> Run:
-    """Run our command once on a folder of Parquet files, or one file."""
-    out = given.work / "ours"
-    shutil.rmtree(out, ignore_errors=True)
-    files = str(source / "*.parquet") if source.is_dir() else str(source)
-    command = [sys.executable, "-m", "pipelines.cli", "curate", "dedup", "--input", files, "--output", str(out)]
-    cost = run([*command, "--workers", str(workers), "--device", "cpu", *options], given.log("ours"))
-    return Run(cost, ids(out / "documents"))
-
-
-def peer(given: Setting, source: Path) -> Run:
-    """Run datatrove's four stages once on a folder of Parquet files."""
-    out = given.work / "peer"
-    shutil.rmtree(out, ignore_errors=True)
-    said = {"input": str(source), "output": str(out), "files": len(list(source.glob("*.parquet")))}
-    program = Path(__file__).with_name("peer_pipelines.py")
-    cost = run([given.peers, program, "dedup", json.dumps(said)], given.log("peer"))
-    return Run(cost, ids(out / "documents"))
-
-
-def ids(folder: Path) -> set[int]:
-    """Return the ids of the documents in a folder of Parquet files."""
-    names = (pq.read_table(file, columns=["id"])["id"].to_pylist() for file in folder.glob("*.parquet"))
-    return {int(name) for some in names for name in some}
+GIGABYTE = {"gigabyte": {"action": "store_true", "help": "the slice and 1 GB of text; half an hour in the peer"}}
 
 
 def compared(given: Setting, name: str, corpus: Path, order: list[str]) -> tuple[list[list[str]], str]:
     """Run the sides in this order on the same files; return a row each, and a line on the input."""
-    files = inputs.cut_parquet(corpus, given.work / f"files-{corpus.stem}", FILES)
+    files = given.made(f"files-{corpus.stem}", lambda out: inputs.cut_parquet(corpus, out, FILES))
     runs: dict[str, list[Run]] = {}
     for side in order:
         runs.setdefault(side, []).append((ours if side == "ours" else peer)(given, files))
@@ -79,7 +41,7 @@ def compared(given: Setting, name: str, corpus: Path, order: list[str]) -> tuple
 def memory(given: Setting, corpus: Path) -> str:
     """Return how memory and CPU seconds go with the number of parts and the size of the corpus."""
     rows = []
-    four = inputs.cut_parquet(corpus, given.work / "four", FILES, copies=4)
+    four = given.made("gigabyte", lambda out: inputs.cut_parquet(corpus, out, FILES, dedup_gigabyte.COPIES))
     for name, source, options in (
         ("as it is, parts of 64 MB", corpus, []),
         ("as it is, parts of 8 MB", corpus, ["--set", "ReadParquet.part_mb=8"]),
@@ -90,16 +52,18 @@ def memory(given: Setting, corpus: Path) -> str:
         cost = made.cost
         rows.append([name, parts, f"{len(made.kept):,}", f"{cost.cpu:.1f}", f"{cost.wall:.1f}",
                      f"{cost.worker_mb:,.0f}", f"{cost.main_mb:,.0f}"])  # fmt: skip
-    shutil.rmtree(four)
     head = ["corpus.parquet", "parts", "kept", "CPU s", "wall s", "peak MB of a worker", "of the main process"]
     return table(head, rows)
 
 
 def parts_cost(given: Setting, corpus: Path, rounds: int) -> str:
     """Return what a part costs in itself, with Dask and without, by the same documents in few and many files."""
-    few = given.work / "few.parquet"
-    pq.write_table(inputs.corpus(corpus).slice(0, TINY), few)
-    folders = {n: inputs.cut_parquet(few, given.work / f"tiny-{n}", n) for n in (1, 10, TINY)}
+    few = given.made("few.parquet", lambda out: pq.write_table(inputs.corpus(corpus).slice(0, TINY), out))
+
+    def cut(files: int) -> Path:
+        return given.made(f"tiny-{files}", lambda out: inputs.cut_parquet(few, out, files))
+
+    folders = {n: cut(n) for n in (1, 10, TINY)}
     rows = []
     for workers in (WORKERS, 0):
         costs = {n: [ours(given, f, workers=workers).cost for _ in range(rounds)] for n, f in folders.items()}
@@ -113,11 +77,15 @@ def parts_cost(given: Setting, corpus: Path, rounds: int) -> str:
 
 def main() -> None:
     """Measure, judge, and write the result; the comparison is written before memory and parts are measured."""
-    with setting(__doc__ or "") as given:
+    with setting(__doc__ or "", **GIGABYTE) as given:
         corpus = given.input("corpus.parquet")
-        small = inputs.cut_slice(corpus, given.bench, given.work / "slice.parquet")
+        small = given.made("slice.parquet", lambda out: inputs.cut_slice(corpus, given.bench, out))
         rows, said = compared(given, "seeded slice", small, ["ours", "datatrove"] * given.rounds)
         lines = [said]
+        if given.given.gigabyte:
+            more = dedup_gigabyte.measured(given, corpus)
+            write(given, lines, rows, "\n## One gigabyte\n\n" + more, "dedup_gigabyte")
+            return
         if not given.quick:
             order = ["ours", "ours", "datatrove", "ours", "ours", "ours"]
             whole, said = compared(given, "whole corpus", corpus, order)
@@ -130,7 +98,7 @@ def main() -> None:
             write(given, lines, rows, "\n".join(more))
 
 
-def write(given: Setting, lines: list[str], rows: list[list[str]], more: str) -> None:
+def write(given: Setting, lines: list[str], rows: list[list[str]], more: str, theme: str = "dedup_command") -> None:
     """Write the result."""
     head = ["input", "tool", "runs", "CPU s", "wall s", "times ours", "peak MB of a worker", "of the tree",
             *quality.HEAD]  # fmt: skip
@@ -147,7 +115,7 @@ def write(given: Setting, lines: list[str], rows: list[list[str]], more: str) ->
         more,
     ]
     libraries = ["dask", "distributed", "pandas", "pyarrow", "numpy", "numba"]
-    write_result("dedup_command", "Deduplication, whole command", given, libraries, "\n".join(body))
+    write_result(theme, "Deduplication, whole command", given, libraries, "\n".join(body))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def main() -> None:
     """Measure, judge, and write the result."""
     with setting(__doc__ or "") as given:
         corpus = given.input("corpus.parquet")
-        small = inputs.cut_slice(corpus, given.bench, given.work / "slice.parquet")
+        small = given.made("slice.parquet", lambda out: inputs.cut_slice(corpus, given.bench, out))
         rows, said = compared(given, "seeded slice", small, ["ours", "rensa", "datatrove"] * given.rounds)
         lines = [said]
         if not given.quick:

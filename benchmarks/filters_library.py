@@ -54,8 +54,8 @@ def main() -> None:
     """Measure, compare decision by decision, and write the result."""
     with setting(__doc__ or "") as given:
         corpus = given.input("corpus.parquet")
-        small = inputs.cut_slice(corpus, given.bench, given.work / "slice.parquet")
-        tiny = inputs.cut_slice(corpus, given.bench, given.work / "tiny.parquet", SMALL_MB, seed=1)
+        small = given.made("slice.parquet", lambda out: inputs.cut_slice(corpus, given.bench, out))
+        tiny = given.made("tiny.parquet", lambda out: inputs.cut_slice(corpus, given.bench, out, SMALL_MB, seed=1))
         ours, peer = [], []
         for _ in range(given.rounds):
             ours.append(call(given, "ours", "filters", small))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 SLICE_MB = 20
 ROW_GROUPS = 10
 CHUNK = 1 << 16  # bytes unpacked in one go
+MARKS = "zqxjvk"  # of the copies of a corpus
 PAGE_TYPE = b"WARC-Identified-Payload-Type"
 
 
@@ -61,20 +63,31 @@ def cut_slice(path: Path, bench: Path, out: Path, megabytes: float = SLICE_MB, s
 def cut_parquet(path: Path, folder: Path, files: int, copies: int = 1) -> Path:
     """Write the corpus as `files` files of equal documents a copy.
 
-    A further copy has other ids, and a number after each word: as many duplicates, none of another copy's.
+    A further copy has other ids, and a letter more on each word: as many duplicates, none of another copy's
+    (with a number instead they would be for datatrove, which takes all numbers for one).
     """
     folder.mkdir()
     table = corpus(path)
     rows, written = -(-len(table) // files), 0
     for copy in range(copies):
         ids = pc.add(table["id"], pa.scalar(copy << 44, pa.int64()))  # the corpus has ids below 2**41
-        text = pc.replace_substring(table["text"], " ", f"{copy} ") if copy else table["text"]
+        text = pc.replace_substring(table["text"], " ", f"{MARKS[copy - 1]} ") if copy else table["text"]
         marked = pa.table({"id": ids, "text": text})
         for start in range(0, len(table), rows):
             part = marked.slice(start, rows)
             out = folder / f"part-{written:04d}.parquet"
             pq.write_table(part, out, row_group_size=max(1, -(-len(part) // ROW_GROUPS)), compression="zstd")
             written += 1
+    return folder
+
+
+def cut_jsonl(source: Path, folder: Path) -> Path:
+    """Write each Parquet file of a folder as JSON lines of id and text."""
+    folder.mkdir()
+    for path in sorted(source.glob("*.parquet")):
+        with (folder / f"{path.stem}.jsonl").open("w", encoding="utf-8") as out:
+            for batch in pq.ParquetFile(path).iter_batches(columns=["id", "text"]):
+                out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in batch.to_pylist())
     return folder
 
 

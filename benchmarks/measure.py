@@ -36,6 +36,8 @@ class Cost:
 def run(command: Sequence[str | Path], log: Path, answer: Path | None = None, **environment: str) -> Cost:
     """Run a command to its end and return its cost. Exits with the end of its log where it fails."""
     report = log.with_suffix(".cost.json")
+    if answer:
+        answer.unlink(missing_ok=True)  # an earlier command's
     words = [str(word) for word in (sys.executable, __file__, report, log, *command)]
     subprocess.run(words, check=True, cwd=ROOT, env={**_environment(), **environment})
     said = json.loads(report.read_text())

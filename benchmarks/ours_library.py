@@ -1,10 +1,12 @@
 """Our side of the library benchmarks: decoded Arrow in, decisions out; only the call is timed.
 
-Run as a program by the benchmarks: TASK INPUT ANSWER. TASK is dedup or filters.
+Run as a program by the benchmarks: TASK INPUT ANSWER [SETTINGS]. TASK is dedup or filters; settings, as
+JSON, are fields of FuzzyDedup.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import resource
@@ -37,9 +39,9 @@ def batches(text: pa.LargeStringArray) -> Iterator[pa.LargeStringArray]:
         yield text.slice(start, stop - start)
 
 
-def deduplicate(text: pa.LargeStringArray) -> Found:
+def deduplicate(text: pa.LargeStringArray, **settings: Any) -> Found:
     """Return what FuzzyDedup removes, with the witness of each."""
-    return FuzzyDedup().find(text)
+    return FuzzyDedup(**settings).find(text)
 
 
 def filters(text: pa.LargeStringArray) -> list[np.ndarray]:
@@ -68,10 +70,10 @@ def _cpu() -> float:
     return own.ru_utime + own.ru_stime + below.ru_utime + below.ru_stime
 
 
-def main(task: str, source: str, answer: str) -> None:
+def main(task: str, source: str, answer: str, settings: str = "{}") -> None:
     """Do one task once and write what came of it."""
     text = inputs.corpus(Path(source))["text"].combine_chunks()
-    call = {"dedup": deduplicate, "filters": filters}[task]
+    call = functools.partial({"dedup": deduplicate, "filters": filters}[task], **json.loads(settings))
     call(pa.concat_arrays([text.slice(0, WARM_UP)] * 2))  # twice: with duplicates, all of it is warm
     began = time.perf_counter()
     result, cpu = timed(lambda: call(text))

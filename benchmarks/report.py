@@ -10,14 +10,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from benchmarks import kept
 from benchmarks.measure import ROOT
+from millrace import tables
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -48,7 +50,7 @@ class Setting:
     """What every benchmark is told on its command line, and a folder for its files."""
 
     bench: Path
-    peers: Path
+    peers: Path | None  # None: a benchmark of ours alone
     rounds: int
     quick: bool
     work: Path
@@ -61,35 +63,50 @@ class Setting:
             sys.exit(f"no {name} in {self.bench}; --bench names the folder of the benchmark's input")
         return path
 
+    def made(self, name: str, make: Callable[[Path], object]) -> Path:
+        """Return a file or folder of the work folder, made where it is not kept from an earlier run."""
+        return kept.once(self.work / name, make)
+
     def log(self, name: str) -> Path:
         return self.work / f"{name}.log"
 
 
 @contextmanager
-def setting(description: str, **more: dict[str, Any]) -> Iterator[Setting]:
+def setting(description: str, with_peers: bool = True, **more: dict[str, Any]) -> Iterator[Setting]:
     """Read the command line; `more` are further options, name to arguments of add_argument."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--bench", type=Path, default=ROOT.parent / "shared" / "bench", metavar="FOLDER")
-    parser.add_argument("--peers", type=Path, required=True, metavar="PYTHON", help="the peers' interpreter")
+    if with_peers:
+        parser.add_argument("--peers", type=Path, required=True, metavar="PYTHON", help="the peers' interpreter")
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--quick", action="store_true", help="small input, no full run of a slow peer")
+    parser.add_argument(
+        "--work", type=Path, metavar="FOLDER", help="keep inputs that were cut and slow answers here, for another run"
+    )
     for name, options in more.items():
         parser.add_argument(f"--{name}", **options)
     given = parser.parse_args()
     if not given.bench.is_dir():
         sys.exit(f"no folder {given.bench}; --bench names the folder of the benchmark's input")
-    if not given.peers.is_file():
+    if with_peers and not given.peers.is_file():
         sys.exit(f"no interpreter {given.peers}; make a venv from benchmarks/peers.txt and name its python")
-    with tempfile.TemporaryDirectory(prefix="millrace-bench-") as work:
-        bench, peers = given.bench.resolve(), given.peers.absolute()
-        yield Setting(bench, peers, given.rounds, given.quick, Path(work), given)
+    with tempfile.TemporaryDirectory(prefix="millrace-bench-") as passing:
+        bench, peers = given.bench.resolve(), given.peers.absolute() if with_peers else None
+        work = given.work.resolve() / kept.digest(checksums(bench)) if given.work else Path(passing)
+        work.mkdir(parents=True, exist_ok=True)
+        yield Setting(bench, peers, given.rounds, given.quick, work, given)
+
+
+def checksums(bench: Path) -> dict[str, str]:
+    """Return the XXH3-128 of each file of the input: what is kept of another input is not used."""
+    return {path.name: tables.checksum(str(path))["xxh3"] for path in sorted(bench.iterdir()) if path.is_file()}
 
 
 def write_result(theme: str, title: str, given: Setting, libraries: Sequence[str], body: str) -> None:
     """Write results/<theme>.md with where and on what it was measured (quick runs only print it)."""
     words = list(sys.argv[1:])
-    for place, stand_in in ((given.bench, "BENCH"), (given.peers, "PEERS")):
-        words = [stand_in if Path(w).absolute() == place else w for w in words]
+    places = {given.bench: "BENCH", given.peers: "PEERS", given.given.work and given.given.work.absolute(): "WORK"}
+    words = [places.get(Path(w).absolute(), w) for w in words]
     module = f"benchmarks.{Path(sys.argv[0]).stem}"
     words = [Path(w).name if w.startswith("/") else w for w in words]
     text = "\n".join(
@@ -99,7 +116,7 @@ def write_result(theme: str, title: str, given: Setting, libraries: Sequence[str
             f"- date: {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC; commit: {commit()}",
             f"- hardware: {hardware()}; load at the end: {os.getloadavg()[0]:.1f}",
             f"- ours: {versions(libraries)}",
-            f"- peers: {peer_versions(given.peers)}",
+            *([f"- peers: {peer_versions(given.peers)}"] if given.peers else []),
             "- CPU s: user and system seconds, median (lowest to highest); a ratio is peer by ours, of the medians, "
             "with the range round by round\n",
             body.strip() + "\n",
@@ -141,7 +158,7 @@ def peer_versions(python: Path) -> str:
     """Return the versions of the peers in their interpreter."""
     code = (
         "import platform,importlib.metadata as m;"
-        "names='datatrove rensa spacy trafilatura lxml tokenizers numpy pyarrow'.split();"
+        "names='datatrove rensa pydivsufsort spacy trafilatura lxml tokenizers numpy pyarrow'.split();"
         "print(', '.join(['Python '+platform.python_version(),*(n+' '+m.version(n) for n in names)]))"
     )
     asked = subprocess.run([str(python), "-c", code], capture_output=True, text=True)

@@ -116,8 +116,8 @@ def main() -> None:
         if not given.given.tokenizer.is_file():
             sys.exit(f"no file {given.given.tokenizer}; --tokenizer names a tokenizer.json")
         crawl = given.input("docs.warc.gz")
-        small = cut_warc(crawl, given.work / "slice", FILES, EVERY)
-        bare = cut_warc(crawl, given.work / "bare", FILES, EVERY, typed=False)
+        small = given.made("web-slice", lambda out: cut_warc(crawl, out, FILES, EVERY))
+        bare = given.made("web-bare", lambda out: cut_warc(crawl, out, FILES, EVERY, typed=False))
         own, other = [], []
         for _ in range(given.rounds):
             own.append(ours(given, small))
@@ -128,7 +128,7 @@ def main() -> None:
             rows.append(row(name, "the same, Gopher by whitespace words", [peer(given, small, "whitespace")], own))
             rows.append(row(name, "datatrove, its own engine settings", [peer(given, small, engine="datatrove")], own))
             rows.append(row(name, "datatrove, no types in the WARC", [peer(given, bare)], own))
-            whole = cut_warc(crawl, given.work / "whole", FILES)
+            whole = given.made("web-whole", lambda out: cut_warc(crawl, out, FILES))
             before, there, after = ours(given, whole), peer(given, whole), ours(given, whole)
             lines = [row("whole crawl", "ours", [before, after], None),
                      row("whole crawl", "datatrove, our engine settings", [there], [before, after])]  # fmt: skip

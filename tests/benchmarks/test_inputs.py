@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,7 +33,7 @@ def test_copies_of_a_corpus_have_other_ids_and_other_words(tmp_path):
     assert len(tables) == 6
     ids = [name for table in tables for name in table["id"].to_pylist()]
     assert len(set(ids)) == 12
-    assert tables[2]["text"][0].as_py() == "one1 " * 9
+    assert tables[2]["text"][0].as_py() == "onez " * 9
 
 
 def test_a_warc_is_cut_record_by_record(tmp_path):
@@ -56,3 +57,11 @@ def test_a_decision_that_differs_is_reported_with_both_reasons():
     assert filters_library.mismatches(ours, peer) == [
         (1, 0, "duplicate_lines", "dup_para_frac"), (1, 1, "", "empty")
     ]  # fmt: skip
+
+
+def test_json_lines_hold_the_same_documents(tmp_path):
+    source = inputs.cut_parquet(corpus(tmp_path), tmp_path / "files", 2)
+    folder = inputs.cut_jsonl(source, tmp_path / "lines")
+    rows = [json.loads(line) for path in sorted(folder.iterdir()) for line in path.read_text("utf-8").splitlines()]
+    assert rows == [row for path in sorted(source.iterdir()) for row in inputs.corpus(path).to_pylist()]
+    assert len(rows) == 4
