@@ -17,6 +17,8 @@ _PLACES = {
     "GopherRepetition": "curator.filter.gopher",
     "ExactDedup": "curator.dedup.exact",
     "FuzzyDedup": "curator.dedup.fuzzy",
+    "ParagraphDedup": "curator.dedup.lines",
+    "LineDedup": "curator.dedup.lines",
     "Tokenize": "curator.tokenize.tokenizer",
     "Pack": "curator.tokenize.pack",
     "Pipeline": "curator.pipeline",
