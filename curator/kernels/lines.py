@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from curator.kernels.bits import compiled, mix64
+from curator.kernels.bits import BLOCK, bits_above, compiled, mix64, trailing_zeros
 from curator.kernels.normal import BLANK, MAYBE, kinds, normal_form, room, spaces
 from curator.kernels.shingles import frozen
 from curator.kernels.unicode import LIMIT
@@ -62,20 +62,19 @@ def _units(
     first = np.zeros(offsets.size, np.int64)
     found = 0
     for row in range(offsets.size - 1):
-        begin = offsets[row]
-        text = data[begin : offsets[row + 1]]
-        at = 0
-        while at < text.size:
-            stop = end_of_line(text, at)
+        begin, end = offsets[row], offsets[row + 1]
+        at = begin
+        while at < end:
+            stop = end_of_line(data, at, end)
             if paragraphs:
-                at, stop = paragraph(text, at, stop, kinds, spaces)
-            if stop > reach:
+                at, stop = paragraph(data, at, stop, end, kinds, spaces)
+            if stop - begin > reach:
                 break
-            length, characters = normal_form(text[at:stop], words, fold, kinds, spaces, scratch, out)
+            length, characters = normal_form(data, at, stop, words, fold, kinds, spaces, scratch, out)
             if characters >= min_characters:
                 hashes[found] = mix64(hash_word(out, 0, length))
-                starts[found] = at
-                stops[found] = stop
+                starts[found] = at - begin
+                stops[found] = stop - begin
                 found += 1
             at = stop
         first[row + 1] = found
@@ -83,38 +82,43 @@ def _units(
 
 
 @compiled
-def end_of_line(text: np.ndarray, at: int) -> int:
-    """Return where the line at text[at] ends, its break included."""
-    while at < text.size and text[at] != NEW_LINE:
+def end_of_line(data: np.ndarray, at: int, end: int) -> int:
+    """Return where the line at data[at], in a text that ends at `end`, ends, its break included."""
+    while at < end and at + BLOCK <= data.size:
+        breaks = bits_above(data, at, np.uint8(9)) & ~bits_above(data, at, NEW_LINE)
+        if breaks:
+            return min(at + trailing_zeros(breaks) + 1, end)
+        at += BLOCK
+    while at < end and data[at] != NEW_LINE:
         at += 1
-    return min(at + 1, text.size)
+    return min(at + 1, end)
 
 
 @compiled
-def paragraph(text: np.ndarray, at: int, stop: int, kinds: np.ndarray, spaces: np.ndarray) -> tuple[int, int]:
-    """Return (start, stop) of the first paragraph at or after the line text[at:stop]."""
-    while stop < text.size and is_blank(text, at, stop, kinds, spaces):
-        at, stop = stop, end_of_line(text, stop)
+def paragraph(data: np.ndarray, at: int, stop: int, end: int, kinds: np.ndarray, spaces: np.ndarray) -> tuple[int, int]:
+    """Return (start, stop) of the first paragraph, in a text that ends at `end`, from the line data[at:stop] on."""
+    while stop < end and is_blank(data, at, stop, kinds, spaces):
+        at, stop = stop, end_of_line(data, stop, end)
     over = False  # in the blank lines after it
-    while stop < text.size:
-        end = end_of_line(text, stop)
-        blank = is_blank(text, stop, end, kinds, spaces)
+    while stop < end:
+        following = end_of_line(data, stop, end)
+        blank = is_blank(data, stop, following, kinds, spaces)
         if over and not blank:
             break
         over = blank
-        stop = end
+        stop = following
     return at, stop
 
 
 @compiled
-def is_blank(text: np.ndarray, at: int, stop: int, kinds: np.ndarray, spaces: np.ndarray) -> bool:
-    """Tell whether text[at:stop] is white space alone."""
+def is_blank(data: np.ndarray, at: int, stop: int, kinds: np.ndarray, spaces: np.ndarray) -> bool:
+    """Tell whether data[at:stop] is white space alone."""
     while at < stop:
-        kind = kinds[text[at]]
+        kind = kinds[data[at]]
         if kind == BLANK:
             at += 1
         elif kind == MAYBE:
-            code, at = decode(text, at, int(text[at]))
+            code, at = decode(data, at, np.int64(data[at]))
             if code >= LIMIT or not spaces[code]:
                 return False
         else:
