@@ -68,7 +68,7 @@ def collapse(
         kind = np.int64(kinds[data[at]])
         end = at + 1
         if kind == MAYBE:
-            code, end = decode(data, at, np.int64(data[at]))
+            code, end = decode(data, at, int(data[at]))
             kind = BLANK if code < LIMIT and spaces[code] else OTHER
         if kind == BLANK:
             out[written] = GAP

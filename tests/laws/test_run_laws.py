@@ -71,8 +71,15 @@ def cutting_pipeline(path: str) -> Pipeline:
             curator.ExactDedup(column="url", normalise="url", keep="longest"),
             curator.LineDedup(min_characters=5, max_copies=3, keep="none", max_cut=0.9),
             curator.FuzzyDedup(),
-            curator.ExactDedup(normalise="words", keep="best:n_words"),
+            curator.ExactDedup(normalise="words", keep="best:nonsymbol_words"),
         ]
+    )
+
+
+def lines_pipeline(path: str) -> Pipeline:
+    """One stage that cuts, and one after it: few files, to die at each."""
+    return Pipeline(
+        [curator.ReadJsonl(path), curator.LineDedup(min_characters=2, max_copies=2), curator.ExactDedup(keep="longest")]
     )
 
 
@@ -154,10 +161,11 @@ def test_batch_size_changes_no_byte(clean, tmp_path, pipeline, batch_mb):
     assert content(tmp_path / "run") == content(folder)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
-def test_number_of_workers_changes_no_byte(clean, tmp_path, workers):
-    glob, folder = clean[text_pipeline]
-    text_pipeline(glob).run(str(tmp_path / "run"), workers=workers)
+@pytest.mark.parametrize(("pipeline", "workers"), [(text_pipeline, 1), (text_pipeline, 2), (text_pipeline, 4),
+                                                   (cutting_pipeline, 2)])  # fmt: skip
+def test_number_of_workers_changes_no_byte(clean, tmp_path, pipeline, workers):
+    glob, folder = clean[pipeline]
+    pipeline(glob).run(str(tmp_path / "run"), workers=workers)
     assert content(tmp_path / "run") == content(folder)
 
 
@@ -236,7 +244,7 @@ def count_writes(monkeypatch, pipeline: Pipeline, folder: Path) -> int:
     return count
 
 
-@pytest.mark.parametrize("pipeline", [text_pipeline, interleaved_pipeline])
+@pytest.mark.parametrize("pipeline", [text_pipeline, interleaved_pipeline, lines_pipeline])
 def test_a_crash_at_any_write_and_a_resume_change_no_byte(tmp_path, records, monkeypatch, pipeline):
     glob = write_parts(tmp_path / "in", records[:60], 2)
     real = storage.publish

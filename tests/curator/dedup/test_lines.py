@@ -161,6 +161,18 @@ def test_a_document_that_falls_here_is_no_later_witness(tmp_path):
     assert [row["id"] for row in rows(tmp_path, "documents")] == ["0", "2"]
 
 
+def test_signals_of_several_passes_stand_side_by_side(tmp_path):
+    line, said = "a line that is long enough\n", "a paragraph that is as long as paragraphs have to be\nto count as one"
+    texts = [f"{line}\n{said}", f"{said}\n\n{line}", "copy", "copy", f"{line}more"]
+    stages = [curator.ExactDedup(), curator.ParagraphDedup(), curator.FixUnicode(), LineDedup()]
+    kept, signals = run(tmp_path, texts, 2, *stages)
+    assert kept == {0: texts[0], 2: "copy", 4: "more"}
+    names = ("paragraph_cut_starts", "paragraph_cut_witnesses", "line_cut_starts", "line_cut_witnesses")
+    assert {i: [row[name] for name in names] for i, row in signals.items()} == {
+        0: [[], [], [], []], 1: [[0], [0], [0], [0]], 2: [[], [], [], []], 4: [[], [], [0], [0]],
+    }  # fmt: skip
+
+
 def test_empty_corpus_and_texts(tmp_path):
     assert run(tmp_path, ["", "", " \n"], 2, LineDedup())[0] == {0: "", 1: "", 2: " \n"}
     (tmp_path / "none.jsonl").write_text("")

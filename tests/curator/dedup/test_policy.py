@@ -49,12 +49,15 @@ def test_what_may_not(keep, words):
 def test_a_column_or_signal_to_rank_by_must_be_there():
     for keep in ("best:score", "best:stars"):
         Pipeline([READ, curator.ExactDedup(keep=keep)])
-    Pipeline([READ, curator.GopherQuality(), curator.ExactDedup(keep="best:n_words")])
+    Pipeline([READ, curator.GopherQuality(), curator.ExactDedup(keep="best:nonsymbol_words")])
     Pipeline([READ, curator.LineDedup(), curator.ExactDedup(keep="best:line_cut_share")])
     for stages, words in (
         ([curator.ExactDedup(keep="best:scor")], r"stage 1 ExactDedup ranks documents by scor.*Did you mean score\?"),
         ([curator.ExactDedup(keep="best:kind")], r"by kind, .*Available: score, stars"),
-        ([curator.ExactDedup(keep="best:n_words"), curator.GopherQuality()], "by n_words, which is neither"),
+        (
+            [curator.ExactDedup(keep="best:nonsymbol_words"), curator.GopherQuality()],
+            "by nonsymbol_words, which is neither",
+        ),
         ([curator.LineDedup(), curator.ExactDedup(keep="best:line_cut_starts")], "neither a column of numbers"),
     ):
         with pytest.raises(ColumnError, match=words):
@@ -85,7 +88,7 @@ def test_who_stays(tmp_path, keep, who):
 
 def test_a_signal_of_a_filter_before_ranks(tmp_path):
     quality = curator.GopherQuality(min_words=2, min_stop_words=0)
-    alive, gone = kept(tmp_path, RECORDS, "best:n_words", quality)
+    alive, gone = kept(tmp_path, RECORDS, "best:nonsymbol_words", quality)
     assert alive == ["b"]  # five words, as d, which comes later
     assert {id: row["reason"] for id, row in gone.items()} == {
         "a": "exact_duplicate", "c": "few_words", "d": "exact_duplicate",
@@ -94,7 +97,7 @@ def test_a_signal_of_a_filter_before_ranks(tmp_path):
 
 def test_a_signal_of_an_earlier_pass_ranks(tmp_path):
     quality = curator.GopherQuality(min_words=2, min_stop_words=0)
-    alive, _ = kept(tmp_path, RECORDS, "best:n_words", quality, curator.ExactDedup(), curator.FixUnicode())
+    alive, _ = kept(tmp_path, RECORDS, "best:nonsymbol_words", quality, curator.ExactDedup(), curator.FixUnicode())
     assert alive == ["b"]
 
 
