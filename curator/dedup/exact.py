@@ -85,8 +85,8 @@ class ExactDedup(CorpusStage):
             _Deal(self, corpus.alive, parts, tuple(source[part] for part in parts), dealt) for parts in corpus.groups()
         ]
         corpus.map("dealing hashes", _deal, tasks)
-        tables = [_Match(dealt, r, removals, self.policy.ranks) for r in range(dealt.ranges)]
-        corpus.map("matching hashes", _match, tables)
+        ranges = [_Match(dealt, number, removals, self.policy.ranks) for number in range(dealt.ranges)]
+        corpus.map("matching hashes", _match, ranges)
         removals.publish(corpus, folder)
         return RejectListed(folder, "exact_duplicate")
 

@@ -87,7 +87,8 @@ def end_of_line(data: np.ndarray, at: int, end: int) -> int:
     while at < end and at + BLOCK <= data.size:
         breaks = bits_above(data, at, np.uint8(9)) & ~bits_above(data, at, NEW_LINE)
         if breaks:
-            return min(at + trailing_zeros(breaks) + 1, end)
+            stop: int = at + trailing_zeros(breaks) + 1
+            return min(stop, end)
         at += BLOCK
     while at < end and data[at] != NEW_LINE:
         at += 1

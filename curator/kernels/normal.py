@@ -65,14 +65,14 @@ def collapse(
                 written += size
                 if at == stop or size == BLOCK:
                     continue
-        kind = np.int64(kinds[data[at]])
+        kind = kinds[data[at]]
         end = at + 1
         if kind == MAYBE:
             code, end = decode(data, at, int(data[at]))
             kind = BLANK if code < LIMIT and spaces[code] else OTHER
         if kind == BLANK:
             out[written] = GAP
-            written += np.int64(ONE - after)
+            written += 0 if after else 1
             after = ONE
         else:
             characters += 0 if data[at] & 0xC0 == 0x80 else 1

@@ -169,7 +169,8 @@ def test_signals_of_several_passes_stand_side_by_side(tmp_path):
     assert kept == {0: texts[0], 2: "copy", 4: "more"}
     names = ("paragraph_cut_starts", "paragraph_cut_witnesses", "line_cut_starts", "line_cut_witnesses")
     assert {i: [row[name] for name in names] for i, row in signals.items()} == {
-        0: [[], [], [], []], 1: [[0], [0], [0], [0]], 2: [[], [], [], []], 4: [[], [], [0], [0]],
+        0: [[], [], [], []], 1: [[0], [0], [0], [0]], 2: [[], [], [], []],
+        3: [[], [], None, None], 4: [[], [], [0], [0]],
     }  # fmt: skip
 
 
