@@ -41,7 +41,8 @@ class LineDedup(CorpusStage):
     more than `max_cut` of its bytes is cut, is dropped; what a document so dropped was to keep is lost.
 
     Cost: 16 bytes of sketch a line that counts; 20 bytes moved a line and document that holds it, and 28 back
-    for each that loses it. Memory: a task holds about 4 million lines, or those of one part, some 600 MB.
+    for each that loses it, on disk. Memory: a task holds about 4 million lines, or those of one part, at up
+    to 250 bytes each.
     """
 
     scope: Literal["corpus", "document"] = "corpus"
