@@ -18,6 +18,8 @@ _PLACES = {
     "ExactDedup": "curator.dedup.exact",
     "FuzzyDedup": "curator.dedup.fuzzy",
     "SemanticDedup": "curator.dedup.semantic",
+    "ParagraphDedup": "curator.dedup.lines",
+    "LineDedup": "curator.dedup.lines",
     "Tokenize": "curator.tokenize.tokenizer",
     "Pack": "curator.tokenize.pack",
     "Pipeline": "curator.pipeline",

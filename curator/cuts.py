@@ -63,9 +63,9 @@ class CutListed(Filter):
         listed = read_list(self.file(int(ids[0]) >> 32), LISTED) if len(ids) else arrow_schema(LISTED).empty_table()
         first = np.searchsorted(listed["doc_id"].to_numpy(), ids, side="left")
         stop = np.searchsorted(listed["doc_id"].to_numpy(), ids, side="right")
-        text = pc.fill_null(frames.column_to_arrow(frame["text"]), "").cast(pa.large_string())
+        text = frames.column_to_arrow(frame["text"]).cast(pa.large_string())
         cut = _cut(text, listed, first, stop)
-        before, after = (pc.binary_length(t).to_numpy(zero_copy_only=False) for t in (text, cut))
+        before, after = (pc.fill_null(pc.binary_length(t), 0).to_numpy(zero_copy_only=False) for t in (text, cut))
         left = pc.utf8_length(pc.utf8_trim_whitespace(cut)).cast(pa.int64())
         rows = np.concatenate([np.arange(a, b) for a, b in zip(first, stop)] or [np.zeros(0, np.int64)]).astype(int)
         offsets = np.concatenate(([0], np.cumsum(stop - first)))
@@ -80,6 +80,23 @@ class CutListed(Filter):
             pa.array(stop > first), left, pa.scalar(self.min_characters, pa.int64())
         )
         return frames.like(frame["text"], values)
+
+    def explain(self, signals: Frame, reason: str) -> dict[str, Any]:
+        lists = frames.column_to_arrow(signals[f"{self.name}_cut_witnesses"])
+        witness = frames.like(signals[f"{self.name}_left"], {"witness": _the_only(lists)})["witness"]
+        return {**super().explain(signals, reason), "witness": witness}
+
+
+def _the_only(lists: pa.Array) -> pa.Array:
+    """Return uint64 (rows,): the value that a list consists of, null where it has others, nulls or none."""
+    offsets, flat = np.asarray(lists.offsets), pc.fill_null(lists.values, 0).to_numpy()
+    starts, stops = offsets[:-1], offsets[1:]
+    valid = np.append(0, np.cumsum(lists.values.is_valid().to_numpy(zero_copy_only=False)))
+    changes = np.append(0, np.cumsum(np.append(False, flat[1:] != flat[:-1]))) if len(flat) else np.zeros(1, int)
+    whole = (stops > starts) & (valid[stops] - valid[starts] == stops - starts)
+    same = changes[stops] == changes[np.minimum(starts + 1, stops)]  # no change after its first value
+    place = np.where(whole & same, starts, 0)
+    return lists.values.take(pa.array(place, mask=~(whole & same)))
 
 
 def _cut(text: pa.Array, listed: pa.Table, first: np.ndarray, stop: np.ndarray) -> pa.Array:
@@ -103,7 +120,8 @@ def _cut(text: pa.Array, listed: pa.Table, first: np.ndarray, stop: np.ndarray) 
 def write_cuts(folder: str, table: pa.Table) -> None:
     """Write spans (columns of LISTED, rows in any order) as one list a part, by doc_id and start.
 
-    Spans of a document that overlap or touch become one, with the witness and copies of the first of them.
+    Spans of a document that overlap become one, with the witness and copies of the first of them; spans that
+    touch stay apart, each with its own. start < stop.
     """
     order = np.lexsort((table["start"].to_numpy(), table["doc_id"].to_numpy()))
     table = table.take(pa.array(order)).select(list(LISTED)).cast(arrow_schema(LISTED)).combine_chunks()
@@ -113,7 +131,7 @@ def write_cuts(folder: str, table: pa.Table) -> None:
     document = np.cumsum(np.append(False, ids[1:] != ids[:-1]))
     beyond = int(stops.max()) + 2  # keeps documents apart on one line of numbers
     reached = np.maximum.accumulate(document * beyond + stops)
-    first = np.append(True, document[1:] * beyond + starts[1:] > reached[:-1])
+    first = np.append(True, document[1:] * beyond + starts[1:] >= reached[:-1])
     last = np.append(np.flatnonzero(first)[1:] - 1, len(ids) - 1)
     merged = table.filter(pa.array(first))
     ends = pa.array(reached[last] - document[last] * beyond)

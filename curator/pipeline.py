@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from curator.errors import ColumnError
-from curator.stage import Filter, Reader, Stage
+from curator.stage import CorpusStage, Filter, Reader, Stage
+from millrace.config import did_you_mean
 
 if TYPE_CHECKING:
     from curator.run.runner import Result
+
+
+NUMBERS = ("int16", "int32", "int64", "uint32", "uint64", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ def check_columns(stages: tuple[Stage, ...]) -> dict[str, str]:
     if not stages or not isinstance(stages[0], Reader):
         return {}
     known = dict(stages[0].writes)
+    measured: dict[str, str] = {}
     for position, stage in enumerate(stages[1:], start=1):
         for column, kind in stage.reads.items():
             if known.get(column) != kind:
@@ -55,11 +60,26 @@ def check_columns(stages: tuple[Stage, ...]) -> dict[str, str]:
                     f"give {known.get(column, 'no such column')}. "
                     f"Available: {', '.join(f'{c} ({k})' for c, k in known.items())}"
                 )
+        if isinstance(stage, CorpusStage) and stage.ranked_by:
+            _check_ranked(position, stage, known | measured)
+        if isinstance(stage, Filter | CorpusStage):
+            measured |= stage.stored()
         known |= stage.writes
         for column in stage.drops:
             known.pop(column, None)
     _check_signals(stages)
     return known
+
+
+def _check_ranked(position: int, stage: CorpusStage, available: dict[str, str]) -> None:
+    """What documents are ranked by is a number column, or a signal that a stage before measured."""
+    numbers = sorted(name for name, kind in available.items() if kind in NUMBERS and name != "doc_id")
+    if stage.ranked_by not in numbers:
+        raise ColumnError(
+            f"stage {position} {type(stage).__name__} ranks documents by {stage.ranked_by}, which is neither a column "
+            f"of numbers nor a signal measured before it.{did_you_mean(stage.ranked_by, numbers)} "
+            f"Available: {', '.join(numbers) or 'none'}"
+        )
 
 
 def grouped(stages: Iterable[tuple[int, Stage]]) -> list[list[tuple[int, Stage]]]:
@@ -79,14 +99,15 @@ def grouped(stages: Iterable[tuple[int, Stage]]) -> list[list[tuple[int, Stage]]
 
 
 def _check_signals(stages: tuple[Stage, ...]) -> None:
-    """Two filters may give one signal only out of one shared pass over the same state of the documents."""
-    owners: dict[str, tuple[Filter, int]] = {}
+    """Two stages may give one signal only out of one shared pass over the same state of the documents."""
+    owners: dict[str, tuple[Stage, int, int]] = {}
     for number, group in enumerate(grouped(enumerate(stages))):
-        for stage in (stage for _, stage in group if isinstance(stage, Filter)):
+        for index, stage in ((i, stage) for i, stage in group if isinstance(stage, Filter | CorpusStage)):
             for signal in stage.stored():
-                owner, where = owners.setdefault(signal, (stage, number))
-                shared = stage.shared_pass is not None and stage.shared_pass == owner.shared_pass
-                if owner is not stage and not (shared and where == number):
+                owner, first, where = owners.setdefault(signal, (stage, index, number))
+                passes = [getattr(one, "shared_pass", None) for one in (stage, owner)]
+                shared = passes[0] is not None and passes[0] == passes[1]
+                if first != index and not (shared and where == number):
                     raise ColumnError(
                         f"{type(stage).__name__} measures {signal}, which {type(owner).__name__} measures too; "
                         "filters share a signal only side by side, out of one pass"

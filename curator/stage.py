@@ -177,11 +177,17 @@ class CorpusStage(Stage):
     sketch_fields: ClassVar[tuple[str, ...]] = ()  # the fields that shape a sketch; others only the fit
     applied: ClassVar[bool] = True  # False: fit returns None, its result lies in the run's `output`
     output: ClassVar[str] = ""  # folder of the run that fit writes for the user; "": a folder of work/
+    ranked_by: ClassVar[str] = ""  # the number column, or signal measured before it, that fit ranks documents by
 
     @property
     def publishes(self) -> tuple[str, ...]:
         """Return further folders of the run that fit writes for the user."""
         return ()
+
+    def stored(self) -> dict[str, str]:
+        """Return the signals that the stage fit returns keeps under `signals/`, where that is a filter which
+        measures documents; whom it rejects is known only once it is applied."""
+        return {}
 
     def sketch(self, frame: Frame) -> Frame:
         """Return one row of `sketches` for each document: small, for text is not kept in memory."""

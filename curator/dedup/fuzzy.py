@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from curator import kernels
-from curator.dedup import policy
+from curator.dedup.policy import Policy, parse
 from curator.errors import SpecError, check_seed
 from curator.rejections import RejectListed
 from curator.run.corpus import Corpus
@@ -81,7 +81,16 @@ class FuzzyDedup(CorpusStage):
             raise SpecError("FuzzyDedup.verify is False, and the witness rule rests on proof; set cluster: components")
         if self.cluster == "components" and not self.within:
             raise SpecError("FuzzyDedup.within is False, which only the witness rule knows; leave cluster as it is")
-        policy.parse(self.keep)
+        parse("FuzzyDedup", self.keep)
+
+    @property
+    def policy(self) -> Policy:
+        """Return `keep`, parsed."""
+        return parse("FuzzyDedup", self.keep)
+
+    @property
+    def ranked_by(self) -> str:  # type: ignore[override]
+        return self.policy.needs
 
     @property
     def sketches(self) -> dict[str, str]:  # type: ignore[override]

@@ -47,6 +47,18 @@ def hash128(text: Column) -> Frame:
 
 
 @kernel
+def normalised(text: Column, form: str) -> Frame:
+    """Return `normalised`: each text in its normal form, as `curator.kernels.normal` says of `space` and
+    `words`, and `curator.kernels.urls` of `url`. A text without words is its own `words` form."""
+
+
+@kernel
+def line_hashes(text: Column, paragraphs: bool, form: str, min_characters: int) -> Frame:
+    """Return the lines, or paragraphs, of each text that hold at least so many characters, as lists side by
+    side: `hashes` uint64, `starts` and `stops` uint32, bytes of the text (`curator.kernels.lines`)."""
+
+
+@kernel
 def band_keys(text: Column, sketch: str, shingles: str, width: int, bands: int, rows: int, seed: int) -> Frame:
     """Sketch the shingles of each text with bands x rows values and hash each band of the sketch.
 

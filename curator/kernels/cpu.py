@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames
-from curator.kernels import lsh, signals, signatures, vectors
+from curator.kernels import lines, lsh, normal, signals, signatures, urls, vectors
 from curator.kernels.arrow import buffers, each
 from curator.stage import Column, Frame
 
@@ -22,6 +22,24 @@ def hash128(text: Column) -> Frame:
     digests = b"".join(map(xxhash.xxh3_128_digest, each(text)))
     halves = np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2)
     return frames.like(text, {"hash_hi": halves[:, 0], "hash_lo": halves[:, 1]})
+
+
+def normalised(text: Column, form: str) -> Frame:
+    if form == "url":
+        forms = pa.array([urls.canonical(str(url, "utf-8")) for url in each(text)], pa.large_string())
+    else:
+        starts, flat = normal.normal_forms(*buffers(text), form == "words")
+        forms = pa.LargeStringArray.from_buffers(len(starts) - 1, pa.py_buffer(starts), pa.py_buffer(flat))
+    return frames.like(text, {"normalised": forms})
+
+
+def line_hashes(text: Column, paragraphs: bool, form: str, min_characters: int) -> Frame:
+    first, *columns = lines.units(*buffers(text), paragraphs, form == "words", min_characters)
+    lists = {
+        name: pa.LargeListArray.from_arrays(first, column)
+        for name, column in zip(("hashes", "starts", "stops"), columns, strict=True)
+    }
+    return frames.like(text, lists)
 
 
 def band_keys(text: Column, sketch: str, shingles: str, width: int, bands: int, rows: int, seed: int) -> Frame:

@@ -56,9 +56,9 @@ class Removals:
         self.thresholds: dict[tuple[int, str], float | None] = {}
 
     def add(self, ledger: pa.Table) -> None:
-        """Take the rows with a witness out of a piece of the ledger."""
-        here = pc.and_(pc.is_valid(ledger["witness"]), pc.is_null(ledger["witness_run"]))
-        named = ledger.filter(here)
+        """Take the rows with a witness here that the document is like out of a piece of the ledger."""
+        here = pc.and_(pc.is_valid(ledger["similarity"]), pc.is_null(ledger["witness_run"]))
+        named = ledger.filter(pc.and_(pc.is_valid(ledger["witness"]), here))
         kinds = named.select(["stage_index", "reason", "threshold"]).group_by(
             ["stage_index", "reason", "threshold"], use_threads=False
         )
@@ -156,6 +156,6 @@ def read_documents(folder: RunFolder, place: str, ids: Iterable[int], with_text:
                     continue
                 table = file.read_row_group(group, columns=columns, use_threads=False).filter(pa.array(here))
                 for row in table.to_pylist():
-                    text = row["text"] if row["doc_id"] in with_text else None
+                    text = row.get("text") if row["doc_id"] in with_text else None  # there may be HTML alone
                     found[row["doc_id"]] = {"id": "", "url": "", **row, "text": text}
     return found

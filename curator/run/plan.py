@@ -4,6 +4,9 @@ read, extract, ..., filters          segment 0; sketches of every corpus stage w
 fit ExactDedup, FuzzyDedup, Tokenize between the segments, in order
 apply what they returned             segment 1; sketches of Pack
 fit Pack
+
+A corpus stage whose result measures documents (LineDedup) ends its segment: whom it drops is known only
+once it is applied, and a document that is to be dropped must not stand in for another.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ def cut(pipeline: Pipeline) -> list[Segment]:
     for index, stage in enumerate(pipeline.stages):
         here = segments[-1]
         if isinstance(stage, CorpusStage):
-            if any(set(fitted.writes) & set(stage.reads) for _, fitted in here.fits):
+            if any(fitted.stored() or set(fitted.writes) & set(stage.reads) for _, fitted in here.fits):
                 here = _next(segments)
             here.fits.append((index, stage))
             _sketched_in(segments, stage).sketches.append((index, stage))

@@ -16,7 +16,7 @@ def said(*stages) -> list[tuple[str, str, str]]:
     """Return (stages, sketches, fits) of each segment, by initials."""
     short = {
         "ReadJsonl": "R", "FixUnicode": "U", "GopherQuality": "Q", "GopherRepetition": "G",
-        "ExactDedup": "E", "FuzzyDedup": "F", "Tokenize": "T", "Pack": "P",
+        "LineDedup": "L", "ExactDedup": "E", "FuzzyDedup": "F", "Tokenize": "T", "Pack": "P",
     }  # fmt: skip
     segments = cut(Pipeline([READ, *stages]))
     assert [segment.number for segment in segments] == list(range(len(segments)))
@@ -50,6 +50,12 @@ def test_a_filter_between_does_not_delay_a_sketch():
 
 def test_a_writer_of_text_between_delays_a_sketch_until_it_wrote():
     assert said(E, U, F) == [("R", "E", "E"), ("EU", "F", "F"), ("F", "", "")]
+
+
+def test_nothing_is_fitted_beside_a_stage_whose_rejections_are_not_known_yet():
+    url = curator.ExactDedup(column="url")
+    assert said(curator.LineDedup(), url) == [("R", "LE", "L"), ("L", "", "E"), ("E", "", "")]
+    assert said(url, curator.LineDedup()) == [("R", "EL", "EL"), ("EL", "", "")]
 
 
 def test_what_is_not_applied_needs_no_pass_after_it():

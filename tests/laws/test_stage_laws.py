@@ -29,9 +29,11 @@ EXAMPLES: dict[str, Stage] = {
     "IdentifyLanguage": curator.IdentifyLanguage(keep=("en", "de"), min_score=0.5),
     "GopherQuality": curator.GopherQuality(min_words=20),
     "GopherRepetition": curator.GopherRepetition(),
-    "ExactDedup": curator.ExactDedup(),
+    "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
     "SemanticDedup": curator.SemanticDedup(embedding="embedding", eps=0.05, clusters=7, keep="easy"),
+    "ParagraphDedup": curator.ParagraphDedup(max_copies=3, keep="none", normalise="words"),
+    "LineDedup": curator.LineDedup(min_characters=5, max_cut=0.9),
     "Tokenize": curator.Tokenize(vocab_size=500),
     "Pack": curator.Pack(seq_length=64),
 }

@@ -60,7 +60,7 @@ def _write(task: _Write) -> tuple[int, dict[str, Any]]:
     kinds = {"doc_id": "uint64", "priority": "float64", "characters": "int64"} | dict.fromkeys(
         task.source.bands, "uint64"
     )
-    priority = task.source.policy.priorities(documents.alive, part, ids)
+    priority = task.source.policy.priorities(documents.alive, part, task.shelf.source, table)
     table = table.append_column("priority", pa.array(priority)).select(list(kinds)).cast(arrow_schema(kinds))
     files = {sketch_name(part): tables.write_table(storage.join(task.folder, sketch_name(part)), table)}
     if task.shingling is not None:

@@ -26,6 +26,7 @@ class Shelf:
     batch: int  # position in Documents.indexes; their number for this run
     part: int
     rows: int  # documents, at most
+    source: str  # of this run's parts
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class Documents:
     @staticmethod
     def of(corpus: Corpus, indexes: tuple[Index, ...]) -> Documents:
         """Number the shelves of a corpus and the indexes it is held against."""
-        parts = [(b, part, rows) for b, index in enumerate(indexes) for part, rows in index.parts]
-        parts += [(len(indexes), part, rows) for part, rows in zip(corpus.parts, corpus.rows, strict=True)]
+        parts = [(b, part, rows, "") for b, index in enumerate(indexes) for part, rows in index.parts]
+        own = zip(corpus.parts, corpus.rows, corpus.sources, strict=True)
+        parts += [(len(indexes), *said) for said in own]
         return Documents(corpus.alive, indexes, tuple(Shelf(n, *said) for n, said in enumerate(parts)))
 
     @property

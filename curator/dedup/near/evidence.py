@@ -56,7 +56,10 @@ class Source:
             table = self.documents.read(shelf, "priority")
             old: np.ndarray = table["priority"].to_numpy()[np.searchsorted(table["doc_id"].to_numpy(), nodes)]
             return old
-        return self.policy.priorities(self.documents.alive, shelf.part, self.documents.doc_ids(nodes))
+        alive, ids = self.documents.alive, self.documents.doc_ids(nodes)
+        table = alive.read(shelf.part, *self.policy.sketches)
+        rows = pa.array(np.searchsorted(table["doc_id"].to_numpy(), ids))
+        return self.policy.priorities(alive, shelf.part, shelf.source, table.take(rows))
 
     def collect(self, shelf: Shelf, nodes: np.ndarray, components: np.ndarray) -> pa.Table:
         """Return the evidence of some of a shelf's nodes, ascending."""

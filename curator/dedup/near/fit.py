@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curator.dedup import policy
 from curator.dedup.near import build, guard
 from curator.dedup.near.components import find_components, mean_characters
 from curator.dedup.near.decide import Job, Rule, decide
@@ -36,13 +35,14 @@ def fit(stage: FuzzyDedup, corpus: Corpus, folder: str) -> RejectListed:
     Raises DedupIndexError for an index that cannot be used, LossError where a source would lose too much.
     """
     indexes = tuple(open_index(url, stage.settings(), not stage.dropped_later) for url in stage.against)
+    stage.policy.check_sources("FuzzyDedup", corpus)
     documents = Documents.of(corpus, indexes)
     shingling = Shingling(stage.shingles, stage.width)
     source = Source(
         documents,
         tuple(stage.band_names()),
         shingling if stage.verify else None,
-        policy.parse(stage.keep),
+        stage.policy,
         corpus.device,
     )
     removals = Removals.of(corpus)
