@@ -17,6 +17,7 @@ _PLACES = {
     "GopherRepetition": "curator.filter.gopher",
     "ExactDedup": "curator.dedup.exact",
     "FuzzyDedup": "curator.dedup.fuzzy",
+    "SubstringDedup": "curator.dedup.substring",
     "Tokenize": "curator.tokenize.tokenizer",
     "Pack": "curator.tokenize.pack",
     "Pipeline": "curator.pipeline",

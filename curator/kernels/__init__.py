@@ -65,3 +65,13 @@ def shingle_sets(text: Column, width: int) -> Frame:
 @kernel
 def text_length(text: Column) -> Frame:
     """Return `characters` int64: code points of each text, 0 where it is missing."""
+
+
+@kernel
+def winnowed(text: Column, length: int, words: bool) -> Frame:
+    """Cut the windows of `length` bytes (or words) of each text into runs, for finding repeated substrings.
+
+    Returns lists side by side: starts int64 and windows uint32 (the first unit of a run, and how many windows
+    it has), prints and hashes uint64; see `curator.kernels.winnow`. A shorter text has none.
+    Cost: about 250 MB/s a core on bytes.
+    """

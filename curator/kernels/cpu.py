@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames
-from curator.kernels import lsh, shingles, signals, sketch
+from curator.kernels import lsh, shingles, signals, sketch, winnow
 from curator.kernels.arrow import buffers, each
+from curator.kernels.word_units import word_units
 from curator.stage import Column, Frame
 
 
@@ -38,3 +39,12 @@ def shingle_sets(text: Column, width: int) -> Frame:
 def text_length(text: Column) -> Frame:
     lengths = pc.fill_null(pc.utf8_length(frames.column_to_arrow(text)), 0)
     return frames.like(text, {"characters": lengths.cast(pa.int64())})
+
+
+def winnowed(text: Column, length: int, words: bool) -> Frame:
+    bounds, units = word_units(*buffers(text))[:2] if words else buffers(text)
+    runs = winnow.winnow(bounds, units, length)
+    offsets = np.searchsorted(runs.documents, np.arange(len(bounds)))
+    columns = {"starts": runs.starts, "windows": runs.windows.astype(np.uint32), "prints": runs.prints}
+    columns["hashes"] = runs.hashes
+    return frames.like(text, {name: pa.LargeListArray.from_arrays(offsets, values) for name, values in columns.items()})

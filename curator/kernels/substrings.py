@@ -7,7 +7,8 @@ marks where LCP >= length. Not all windows are looked at one by one:
 2. Runs whose units are all equal, from the first window's first to the last window's last, repeat as a whole.
    This settles the inside of long repeats without another look at the text (`match_runs`).
 3. What stays open are runs that share a print with a different run (the ends of repeats, and phrases of a gram
-   and more in other surroundings), and periodic ones, which may repeat inside themselves. Their windows are hashed and matched one by one (`hash_windows`, `match`).
+   and more in other surroundings), and periodic ones, which may repeat inside themselves. Their windows are
+   hashed and matched one by one (`hash_windows`, `match`).
 
 Nothing is squared and no cap is needed: a print or a window that occurs a million times is a million rows of a
 hash join. Two runs or windows are taken for equal if two 64-bit hashes of different arithmetic are.
@@ -20,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from curator.kernels import lsh
+from curator.kernels.bits import compiled
 from curator.kernels.winnow import Runs, hash_windows, winnow
 
 SPREAD = np.uint64(0x9FB21C651E98DF25)  # odd: parts keys again that share their high bits, as those of a range do
@@ -61,15 +63,15 @@ def repeated(offsets: np.ndarray, data: np.ndarray, length: int) -> tuple[np.nda
 
 
 def later(offsets: np.ndarray, data: np.ndarray, length: int) -> Spans:
-    """Return what stands before, in an earlier document or earlier in the same one; see `span_rows` for the rule.
+    """Return what stands before, in an earlier document or earlier in the same one; see `later_spans` for the rule.
 
     Arguments and order as for `repeated`.
     """
     runs = winnow(offsets, data, length)
     matched = match_runs(runs.prints, runs.hashes)
     windows = _open_windows(offsets, data, length, runs, matched)
-    whole = span_rows(runs.documents, runs.starts, runs.windows, matched.first, matched.members, length)
-    each = span_rows(windows.documents, windows.starts, np.ones_like(windows.starts), windows.first, windows.members,
+    whole = later_spans(runs.documents, runs.starts, runs.windows, matched.first, matched.members, length)
+    each = later_spans(windows.documents, windows.starts, np.ones_like(windows.starts), windows.first, windows.members,
                      length)  # fmt: skip
     return joined(Spans(*(np.concatenate(columns) for columns in zip(whole, each, strict=True))))
 
@@ -127,10 +129,11 @@ def summed(first: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return for each row the sum of int64 weights over all rows that have its first one."""
     totals = np.zeros(len(first), np.int64)
     np.add.at(totals, first, weights)
-    return totals[first]
+    each: np.ndarray = totals[first]
+    return each
 
 
-def span_rows(
+def later_spans(
     documents: np.ndarray,
     starts: np.ndarray,
     windows: np.ndarray,
@@ -171,3 +174,21 @@ def merged(documents: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tupl
     new = np.append(True, document[1:] * beyond + starts[1:] > reached[:-1])
     last = np.append(np.flatnonzero(new)[1:] - 1, len(named) - 1)
     return order[new], reached[last] - document[last] * beyond
+
+
+@compiled
+def whole_code_points(
+    offsets: np.ndarray, data: np.ndarray, documents: np.ndarray, starts: np.ndarray, stops: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (starts, stops) of spans of UTF-8 texts, shrunk until they cut no code point in two.
+
+    A span of less than one code point becomes empty: stop <= start.
+    """
+    starts, stops = starts.copy(), stops.copy()
+    for i in range(starts.size):
+        text = data[offsets[documents[i]] : offsets[documents[i] + 1]]
+        while starts[i] < stops[i] and text[starts[i]] & 0xC0 == 0x80:
+            starts[i] += 1
+        while stops[i] > starts[i] and stops[i] < text.size and text[stops[i]] & 0xC0 == 0x80:
+            stops[i] -= 1
+    return starts, stops

@@ -65,9 +65,10 @@ def _winnow(
     """Write the runs of documents from `document` on; return the first that found no room, and how many."""
     gram = max(1, length // 3)  # more gives more runs, fewer leaves more of them open
     width = length - gram + 1  # grams of a window
-    for document in range(document, offsets.size - 1):
+    while document < offsets.size - 1:
         text = units[offsets[document] : offsets[document + 1]]
         if text.size < length:
+            document += 1
             continue
         grams = hash_grams(text, gram, scratch)
         before = found
@@ -79,7 +80,8 @@ def _winnow(
             places[0, run] = document
             whole = hash_units(text, start, start + places[2, run] - 1 + length)
             hashes[1, run] = np.uint64(whole & ~np.uint64(1) | hashes[1, run])
-    return offsets.size - 1, found
+        document += 1
+    return document, found
 
 
 @compiled

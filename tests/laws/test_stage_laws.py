@@ -31,6 +31,7 @@ EXAMPLES: dict[str, Stage] = {
     "GopherRepetition": curator.GopherRepetition(),
     "ExactDedup": curator.ExactDedup(),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
+    "SubstringDedup": curator.SubstringDedup(min_bytes=60, max_cut=0.9),
     "Tokenize": curator.Tokenize(vocab_size=500),
     "Pack": curator.Pack(seq_length=64),
 }
