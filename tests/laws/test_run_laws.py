@@ -61,7 +61,12 @@ def dedup_pipeline(path: str) -> Pipeline:
     return Pipeline([curator.ReadJsonl(path), curator.ExactDedup(), curator.FuzzyDedup()])
 
 
-PIPELINES = [text_pipeline, interleaved_pipeline, dedup_pipeline]
+def substring_pipeline(path: str) -> Pipeline:
+    """A corpus stage that rewrites texts, and one that reads them afterwards."""
+    return Pipeline([curator.ReadJsonl(path), curator.SubstringDedup(min_bytes=60, max_cut=0.9), curator.ExactDedup()])
+
+
+PIPELINES = [text_pipeline, interleaved_pipeline, dedup_pipeline, substring_pipeline]
 
 
 def content(folder: Path) -> dict[str, str]:
