@@ -234,8 +234,7 @@ def _match_windows(task: _Match) -> None:
     from curator.kernels import substrings
 
     ids, starts, keys, prints, members = (column.to_numpy() for column in task.dealt.read(task.number, WINDOW).columns)
-    first, _ = substrings.match(keys, prints)
-    copies = substrings.summed(first, members)
+    first, copies = substrings.match(keys, prints, members)
     spans = substrings.later_spans(ids, starts, np.ones_like(starts), first, copies, task.length)
     task.found.add(f"windows-{task.number:010d}", _span_table(spans))
 

@@ -63,7 +63,7 @@ def repeated(offsets: np.ndarray, data: np.ndarray, length: int) -> tuple[np.nda
 
 
 def later(offsets: np.ndarray, data: np.ndarray, length: int) -> Spans:
-    """Return what stands before, in an earlier document or earlier in the same one; see `later_spans` for the rule.
+    """Return what stands before, in an earlier document or in its own; `later_spans` says which part of it.
 
     Arguments and order as for `repeated`.
     """
@@ -87,17 +87,17 @@ def _open_windows(offsets: np.ndarray, data: np.ndarray, length: int, runs: Runs
     """Match the windows of the open runs."""
     documents, starts, windows, prints = (column[matched.opened] for column in runs[:4])
     keys = hash_windows(data, offsets[documents] + starts, windows, length)
-    first, _ = match(keys, np.repeat(prints, windows))
-    members = summed(first, np.repeat(matched.members[matched.opened], windows))
+    members = np.repeat(matched.members[matched.opened], windows)
+    first, members = match(keys, np.repeat(prints, windows), members)
     return _Windows(np.repeat(documents, windows), each_window(starts, windows), first, members)
 
 
 def match_runs(prints: np.ndarray, hashes: np.ndarray) -> Matched:
     """Match runs with equal units; uint64 (runs) each, in the order in which the first one wins.
 
-    All runs of a fingerprint must be there. Memory: 60 bytes a run. Cost: 60 ns a run.
+    All runs of a print must be there. Memory: 60 bytes a run. Cost: 60 ns a run.
     """
-    first, members = match(hashes, prints)
+    first, members = match(hashes, prints, np.ones(len(hashes), np.int64))
     firsts = np.flatnonzero(first == np.arange(len(first)))
     shared = np.zeros(len(firsts), np.bool_)
     lsh.mark_followers(lsh.leaders(prints[firsts] * SPREAD, np.zeros(len(firsts), np.bool_)), shared)
@@ -106,31 +106,33 @@ def match_runs(prints: np.ndarray, hashes: np.ndarray) -> Matched:
     return Matched(first, members, opened)
 
 
-def match(keys: np.ndarray, checks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (first int64, members int64): for each row the first one of equal (key, check), and their number.
+def match(keys: np.ndarray, checks: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (first int64, totals int64): for each row the first one of equal (key, check), and their weights.
 
-    uint64 (rows) each, fewer than 2**32. A key that two checks share, which is as rare as 64 bits can be, is
-    taken for no match.
+    keys, checks: uint64 (rows), fewer than 2**32; weights: int64 (rows). A key that two checks share, which is
+    as rare as 64 bits can be, is taken for no match.
     """
     if not len(keys):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    first = lsh.leaders(keys * SPREAD, np.zeros(len(keys), np.bool_)).astype(np.int64)
-    first = np.where(checks[first] == checks, first, np.arange(len(first)))
-    return first, np.bincount(first, minlength=len(first))[first]
+    return agreed(lsh.leaders(keys * SPREAD, np.zeros(len(keys), np.bool_)), checks, weights)
+
+
+@compiled
+def agreed(leader: np.ndarray, checks: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (first, totals) of `match`; `leader` is the first row of equal key, uint32 (rows)."""
+    first, sums, totals = np.empty(leader.size, np.int64), np.zeros(leader.size, np.int64), np.empty_like(weights)
+    for row in range(leader.size):
+        first[row] = leader[row] if checks[leader[row]] == checks[row] else row
+        sums[first[row]] += weights[row]
+    for row in range(leader.size):
+        totals[row] = sums[first[row]]
+    return first, totals
 
 
 def each_window(starts: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """Return where each window of some runs starts: [5, 9], [2, 1] -> [5, 6, 9]."""
     before = np.cumsum(windows) - windows
     return np.repeat(starts - before, windows) + np.arange(int(windows.sum()))
-
-
-def summed(first: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return for each row the sum of int64 weights over all rows that have its first one."""
-    totals = np.zeros(len(first), np.int64)
-    np.add.at(totals, first, weights)
-    each: np.ndarray = totals[first]
-    return each
 
 
 def later_spans(
