@@ -38,7 +38,8 @@ class SubstringDedup(CorpusStage):
     smaller doc_id or earlier in its own; of two occurrences that overlap (a text that repeats itself at a
     distance below `min_bytes`) the earlier one stays whole. So the first occurrence of every window stays, but
     for pieces of it that are in turn windows that stand earlier still. Lee et al. (ACL 2022) strike the first
-    occurrence too. Spans are shrunk to whole code points. Nothing is missed (curator/kernels/substrings.py).
+    occurrence too. A span's witness is an earlier document that holds what the span begins with, `copies` how
+    often that occurs. Spans are shrunk to whole code points. Nothing is missed (curator/kernels/substrings.py).
 
     With `min_words`, windows are so many words (`\\w+`), each with what follows it up to the next one, compared
     byte by byte; `min_bytes` then says nothing.
@@ -48,10 +49,11 @@ class SubstringDedup(CorpusStage):
     dropped itself; what only the two of them hold then goes with both. Cutting loses nothing that way, unless
     `max_cut` is set.
 
-    Moves hashes only, never text: of 36 bytes each, 1.4 for 100 bytes of text (0.5 bytes a byte) to match runs
-    of windows, then 40 bytes a window of the runs left open (of web text 5 windows for 100 bytes), and 40
-    a span found. A task holds some 4 million rows of these, or what one part has to be reread of; rows of one
-    print, or equal windows, come together in one task, so these must fit: 36 bytes a time they occur.
+    Moves hashes only, never text: 36 bytes a run of windows, 1.9 of which lie in 100 bytes of text (0.7 bytes a
+    byte); 40 bytes a window of the runs left open, which are more where more is nearly repeated (1.2 bytes a
+    byte in 20 MB of web text, 3.4 in 240 MB with many near-copies); 40 bytes a span found. A task holds about 2
+    million such rows, or what has to be reread of one part. Only rows of one print, or equal windows, cannot be
+    told apart: a phrase that occurs a billion times takes 40 GB in one task.
     """
 
     min_bytes: int = 200  # 50 tokens, the length of Lee et al.

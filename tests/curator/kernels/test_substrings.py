@@ -75,12 +75,12 @@ def test_against_oracles_on_pieces_put_together(data):
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.text("abc", max_size=40).map(str.encode), max_size=4), st.integers(1, 12))
 def test_words_as_units_give_what_bytes_give(texts, length):
-    """Units of 64 bits, for words; here each stands for a letter."""
+    """Units of 64 bits, for words; here each stands for a letter. Of several witnesses hashes may name another."""
     offsets, data = flat(texts)
     numbers = np.random.default_rng(3).integers(0, 1 << 63, 256).astype(np.uint64) * np.uint64(2)
     for function in (repeated, later):
         here, there = function(offsets, data, length), function(offsets, numbers[data], length)
-        assert all(np.array_equal(a, b) for a, b in zip(here, there))
+        assert all(np.array_equal(a, b) for a, b in zip(here[:3], there[:3]))
 
 
 def test_against_oracles_on_prose():
@@ -147,7 +147,7 @@ def test_runs_hold_every_window_once():
     runs = winnow.winnow(*flat(texts), 200)
     windows = [(int(d), int(s) + i) for d, s, n in zip(*runs[:3]) for i in range(int(n))]
     assert windows == [(d, i) for d, text in enumerate(texts) for i in range(len(text) - 199)]
-    assert runs.windows.max() <= 200 - 66 + 1
+    assert runs.windows.max() <= 200 - 100 + 1
 
 
 def test_hash_windows_against_python():
