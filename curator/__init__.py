@@ -20,6 +20,7 @@ _PLACES = {
     "SemanticDedup": "curator.dedup.semantic",
     "ParagraphDedup": "curator.dedup.lines",
     "LineDedup": "curator.dedup.lines",
+    "SubstringDedup": "curator.dedup.substring",
     "Tokenize": "curator.tokenize.tokenizer",
     "Pack": "curator.tokenize.pack",
     "Pipeline": "curator.pipeline",

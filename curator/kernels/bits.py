@@ -115,6 +115,20 @@ def fold_multiply(context: Any, a: Any, b: Any) -> tuple[Any, Callable[..., Any]
     return types.uint64(types.uint64, types.uint64), generate
 
 
+@intrinsic
+def multiply_61(context: Any, a: Any, b: Any) -> tuple[Any, Callable[..., Any]]:
+    """Multiply two uint64 below the prime 2**61 - 1, modulo that prime."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide, prime = ir.IntType(128), ir.Constant(ir.IntType(64), (1 << 61) - 1)
+        product = builder.mul(*(builder.zext(argument, wide) for argument in arguments))
+        high = builder.trunc(builder.lshr(product, ir.Constant(wide, 61)), ir.IntType(64))
+        total = builder.add(builder.and_(builder.trunc(product, ir.IntType(64)), prime), high)
+        return builder.select(builder.icmp_unsigned(">=", total, prime), builder.sub(total, prime), total)
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
 def _pointer(target: Any, builder: Any, signature: Any, arguments: Any, element: Any) -> Any:
     """Point at arguments[0][arguments[1]], a byte array's element, as the type `element`."""
     array = target.make_array(signature.args[0])(target, builder, arguments[0])

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames
-from curator.kernels import lines, lsh, normal, signals, signatures, urls, vectors
+from curator.kernels import lines, lsh, normal, signals, signatures, urls, vectors, winnow
 from curator.kernels.arrow import buffers, each
+from curator.kernels.word_units import word_units
 from curator.stage import Column, Frame
 
 
@@ -67,3 +68,12 @@ def text_length(text: Column) -> Frame:
 def unit_vectors(column: Column) -> Frame:
     made, state = vectors.unit_lists(frames.column_to_arrow(column))
     return frames.like(column, {"vector": made, "broken": state == vectors.BROKEN})
+
+
+def winnowed(text: Column, length: int, words: bool) -> Frame:
+    bounds, units = word_units(*buffers(text))[:2] if words else buffers(text)
+    runs = winnow.winnow(bounds, units, length)
+    offsets = np.searchsorted(runs.documents, np.arange(len(bounds)))
+    columns = {"starts": runs.starts, "windows": runs.windows.astype(np.uint32), "prints": runs.prints}
+    columns["hashes"] = runs.hashes
+    return frames.like(text, {name: pa.LargeListArray.from_arrays(offsets, values) for name, values in columns.items()})

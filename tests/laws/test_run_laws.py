@@ -83,7 +83,12 @@ def lines_pipeline(path: str) -> Pipeline:
     )
 
 
-PIPELINES = [text_pipeline, interleaved_pipeline, dedup_pipeline, cutting_pipeline]
+def substring_pipeline(path: str) -> Pipeline:
+    """A corpus stage that rewrites texts, and one that reads them afterwards."""
+    return Pipeline([curator.ReadJsonl(path), curator.SubstringDedup(min_bytes=60, max_cut=0.9), curator.ExactDedup()])
+
+
+PIPELINES = [text_pipeline, interleaved_pipeline, dedup_pipeline, cutting_pipeline, substring_pipeline]
 
 
 def content(folder: Path) -> dict[str, str]:

@@ -34,6 +34,7 @@ EXAMPLES: dict[str, Stage] = {
     "SemanticDedup": curator.SemanticDedup(embedding="embedding", eps=0.05, clusters=7, keep="easy"),
     "ParagraphDedup": curator.ParagraphDedup(max_copies=3, keep="none", normalise="words"),
     "LineDedup": curator.LineDedup(min_characters=5, max_cut=0.9),
+    "SubstringDedup": curator.SubstringDedup(min_bytes=60, max_cut=0.9),
     "Tokenize": curator.Tokenize(vocab_size=500),
     "Pack": curator.Pack(seq_length=64),
 }
