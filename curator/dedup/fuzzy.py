@@ -11,11 +11,13 @@ from curator.errors import SpecError, check_seed
 from curator.rejections import RejectListed
 from curator.run.corpus import Corpus
 from curator.stage import CorpusStage, Frame
+from millrace import storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from curator.dedup.near.in_memory import Found
+    from curator.dedup.near.index import Index
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class FuzzyDedup(CorpusStage):
         for name in ("against", "allow_loss"):
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        object.__setattr__(self, "against", tuple(map(storage.absolute, self.against)))
         for name, low in (("jaccard", "above 0"), ("max_source_loss", "at least 0")):
             value = getattr(self, name)
             if not (0 <= value <= 1 and (value > 0 or name != "jaccard")):
@@ -99,6 +102,15 @@ class FuzzyDedup(CorpusStage):
     @property
     def publishes(self) -> tuple[str, ...]:
         return ("index",) if self.index != "none" else ()
+
+    def check(self) -> None:
+        self.indexes()
+
+    def indexes(self) -> tuple[Index, ...]:
+        """Return what `against` names, opened and checked. Raises DedupIndexError."""
+        from curator.dedup.near.index import open_index
+
+        return tuple(open_index(url, self.settings(), not self.dropped_later) for url in self.against)
 
     def named_files(self) -> dict[str, tuple[str, ...]]:
         from curator.dedup.near.index import manifest_of

@@ -74,6 +74,8 @@ def run(
     progress = Progress(quiet)
     folder = RunFolder(storage.absolute(output))
     segments = cut(pipeline)
+    for stage in pipeline.stages:
+        stage.check()
     device = choose_device(device, progress.say)
     for late in late_filters(pipeline):
         progress.say(f"note: {late} comes after deduplication: it may drop the kept copy of a duplicate")

@@ -11,7 +11,6 @@ from curator.dedup.near.components import find_components, mean_characters
 from curator.dedup.near.decide import Job, Rule, decide
 from curator.dedup.near.documents import Documents
 from curator.dedup.near.evidence import Gather, Shingling, Source, gather
-from curator.dedup.near.index import open_index
 from curator.dedup.near.jobs import plan_jobs
 from curator.dedup.near.limits import Limits
 from curator.dedup.near.links import Links, find_links
@@ -34,9 +33,8 @@ def fit(stage: FuzzyDedup, corpus: Corpus, folder: str) -> RejectListed:
 
     Raises DedupIndexError for an index that cannot be used, LossError where a source would lose too much.
     """
-    indexes = tuple(open_index(url, stage.settings(), not stage.dropped_later) for url in stage.against)
     stage.policy.check_sources("FuzzyDedup", corpus)
-    documents = Documents.of(corpus, indexes)
+    documents = Documents.of(corpus, stage.indexes())
     shingling = Shingling(stage.shingles, stage.width)
     source = Source(
         documents,
