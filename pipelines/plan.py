@@ -21,6 +21,8 @@ SECONDS_PER_MB = {
     "GopherRepetition": 0.006,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
+    "ParagraphDedup": 0.015,
+    "LineDedup": 0.025,
     "Tokenize": 0.33,
     "Pack": 0.01,
 }
