@@ -21,6 +21,7 @@ SECONDS_PER_MB = {
     "GopherRepetition": 0.006,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
+    "SubstringDedup": 0.05,
     "Tokenize": 0.33,
     "Pack": 0.01,
 }
