@@ -21,8 +21,10 @@ SECONDS_PER_MB = {
     "GopherRepetition": 0.006,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
+    "SemanticDedup": 0.02,  # of a given embedding; a model takes what it takes
     "ParagraphDedup": 0.015,
     "LineDedup": 0.025,
+    "SubstringDedup": 0.05,
     "Tokenize": 0.33,
     "Pack": 0.01,
 }
