@@ -94,3 +94,39 @@ def test_two_workers_decide_as_one_process(tmp_path, monkeypatch):
     records = families(3, 300)
     stage = curator.FuzzyDedup(jaccard=0.7, bands=8, rows=2, width=3)
     assert run(tmp_path / "1", records, stage) == run(tmp_path / "2", records, stage, workers=2)
+
+
+def kept_under(folder: Path, keep: str) -> list[str]:
+    """Run families of three sources, with a number to rank by; return the ids kept, of near-copies of one text."""
+    text = " ".join(WORDS[:60])
+    records = [(f"{source}{i}", f"{text} {source}{i}", quality) for source, i, quality in
+               (("web", 0, 1.0), ("web", 1, None), ("wiki", 0, 3.0), ("books", 0, 2.0), ("books", 1, 9.0))]  # fmt: skip
+    globs = {}
+    for source in ("web", "wiki", "books"):
+        own = [{"id": id, "text": text, "quality": q} for id, text, q in records if id.startswith(source)]
+        globs[source] = write_parts(folder / source, own, 1)
+    reader = curator.ReadJsonl(globs, keep=("quality:float64",))
+    Pipeline([reader, curator.FuzzyDedup(keep=keep)]).run(str(folder / "run"), workers=0)
+    return pq.read_table(folder / "run/documents")["id"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [("first", "books0"), ("source:wiki,web", "wiki0"), ("source:web", "web0"), ("best:quality", "books1")],
+)
+def test_who_stays_is_the_policys_choice(tmp_path, keep, kept):
+    assert kept_under(tmp_path, keep) == [kept]
+
+
+def test_texts_in_memory_are_decided_as_in_a_run(tmp_path):
+    records = families(6, 200)
+    for stage in (
+        curator.FuzzyDedup(jaccard=0.7, bands=8, rows=2, width=3, keep="longest"),
+        curator.FuzzyDedup(jaccard=0.7, bands=8, rows=2, width=9, shingles="characters", signature="minhash"),
+        curator.FuzzyDedup(jaccard=0.7, bands=8, rows=2, width=3, cluster="components"),
+    ):
+        found = stage.find(pa.array([r["text"] for r in records]))
+        ids = [r["id"] for r in records]
+        decided = {ids[a]: (ids[b], np.float32(s)) for a, b, s in zip(*found)}
+        assert run(tmp_path / stage.shingles / stage.cluster, records, stage) == decided
+        assert len(decided) > 20
