@@ -26,6 +26,7 @@ class RejectListed(Filter):
     folder: str
     reason: str
     threshold: float | None = None
+    similar: bool = True  # False: what was measured is no similarity to the witness
 
     reads: ClassVar = {"doc_id": "uint64"}
 
@@ -64,7 +65,7 @@ class RejectListed(Filter):
             "threshold": self.threshold,
             "witness": signals["witness"],
             "witness_run": signals["witness_run"],
-            "similarity": signals["similarity"],
+            "similarity": signals["similarity"] if self.similar else None,
         }
 
 

@@ -86,6 +86,9 @@ class SubstringDedup(CorpusStage):
     def writes(self) -> dict[str, str]:  # type: ignore[override]
         return {"text": "string"} if self.action == "cut" else {}
 
+    def stored(self) -> dict[str, str]:
+        return CutListed("", "substring").stored() if self.action == "cut" else {}
+
     @property
     def length(self) -> int:
         """Units of a window."""
@@ -109,7 +112,7 @@ class SubstringDedup(CorpusStage):
         corpus.map("matching windows", _match_windows, tasks)
         corpus.map("listing spans", _list_spans, [(group, found.dealt, folder) for group in works])
         if self.action == "drop":
-            return RejectListed(folder, "repeated_substrings", self.max_cut)
+            return RejectListed(folder, "repeated_substrings", self.max_cut, similar=False)
         return CutListed(folder, "substring", self.max_cut, self.min_characters)
 
 
