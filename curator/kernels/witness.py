@@ -57,13 +57,18 @@ def witness_rule(
     members, so a row is compared with at most bands x cap others.
     Memory beside the arguments: 16 bytes a row and band, 60 a row.
     """
-    numbers = buckets(keys)
-    sizes = np.bincount(numbers[numbers >= 0])
-    begins = np.concatenate(([0], np.cumsum(np.minimum(sizes, cap))))
-    members = Members(np.empty(begins[-1], np.int64), begins, begins[:-1].copy(), np.zeros(sizes.size, np.bool_))
+    numbers, members = empty_buckets(keys, cap)
     stay = np.zeros(len(order), np.bool_) if fixed is None else fixed
     witness, similarity = _decide(numbers, members, order, starts, flat, threshold, cap, stay, within)
     return Witnesses(witness, similarity, keys_of(members.over_cap, numbers, keys))
+
+
+def empty_buckets(keys: np.ndarray, cap: int) -> tuple[np.ndarray, Members]:
+    """Return (the bucket of each row and band, int64; room for `cap` members of each)."""
+    numbers = buckets(keys)
+    sizes = np.bincount(numbers[numbers >= 0])
+    begins = np.concatenate(([0], np.cumsum(np.minimum(sizes, cap))))
+    return numbers, Members(np.empty(begins[-1], np.int64), begins, begins[:-1].copy(), np.zeros(sizes.size, np.bool_))
 
 
 def keys_of(marked: np.ndarray, numbers: np.ndarray, keys: np.ndarray) -> np.ndarray:
@@ -117,10 +122,7 @@ def joined_components(
     first `cap` members, kept or not. `witness` is the row kept, `similarity` that to it: it may lie below
     the threshold, or be 0, where others connect the two.
     """
-    numbers = buckets(keys)
-    sizes = np.bincount(numbers[numbers >= 0])
-    begins = np.concatenate(([0], np.cumsum(np.minimum(sizes, cap))))
-    members = Members(np.empty(begins[-1], np.int64), begins, begins[:-1].copy(), np.zeros(sizes.size, np.bool_))
+    numbers, members = empty_buckets(keys, cap)
     witness, similarity = _connect(numbers, members, order, starts, flat, threshold, cap)
     return Witnesses(witness, similarity, keys_of(members.over_cap, numbers, keys))
 
