@@ -6,41 +6,18 @@ time: 4 bytes a document. Beyond that, `curator.dedup.near.stars` gives the same
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pyarrow as pa
 
-from curator.dedup.near.documents import ROW, SHIFT, Documents, Shelf
+from curator.dedup.near.candidates import CANDIDATE, Candidates, group_of
+from curator.dedup.near.documents import ROW, SHIFT, Documents
 from curator.dedup.near.limits import Limits
 from curator.dedup.near.links import Census, Links
+from curator.dedup.near.stars import find_by_stars
 from curator.kernels import components as kernel
 from curator.run.corpus import Corpus
-from curator.run.exchange import Exchange, range_of
-from curator.schema import arrow_schema
+from curator.run.exchange import Exchange
 from millrace import storage
-
-CANDIDATE = arrow_schema({"doc_id": "uint64", "component": "uint64"})
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """The documents that share a bucket with another, with their component (the first node of it).
-
-    Dealt by shelf: range i of the exchange holds those of `groups[i]`, ascending.
-    """
-
-    dealt: Exchange
-    groups: tuple[tuple[Shelf, ...], ...]
-    documents: int
-    sizes: dict[int, int]  # documents of each component that has more than `large`
-
-    def read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return (nodes, components), uint64, of one group."""
-        table = self.dealt.read(number, CANDIDATE)
-        order = np.argsort(table["doc_id"].to_numpy())
-        return table["doc_id"].to_numpy()[order], table["component"].to_numpy()[order]
 
 
 def find_components(
@@ -50,8 +27,6 @@ def find_components(
     groups = tuple(documents.groups(group_rows))
     dealt = Exchange(storage.join(corpus.scratch, "candidates"), max(1, len(groups)))
     if int(links.census.span.sum()) > limits.main_documents:
-        from curator.dedup.near.stars import find_by_stars
-
         count, sizes = find_by_stars(corpus, links, dealt, groups, large, limits.task_rows)
         return Candidates(dealt, groups, count, sizes)
     nodes, labels = united(links)
@@ -87,17 +62,6 @@ def sparse(rows: np.ndarray, base: np.ndarray) -> np.ndarray:
     shelf = np.searchsorted(base, rows, side="right") - 1
     nodes: np.ndarray = shelf.astype(np.uint64) << SHIFT | (rows - base[shelf]).astype(np.uint64)
     return nodes
-
-
-def group_of(nodes: np.ndarray, groups: tuple[tuple[Shelf, ...], ...]) -> np.ndarray:
-    """Return which group each node's shelf is in, int64."""
-    firsts = np.array([group[0].number for group in groups], np.uint64)
-    return np.searchsorted(firsts, nodes >> SHIFT, side="right") - 1
-
-
-def job_of(components: np.ndarray, jobs: int) -> np.ndarray:
-    """Return the job, int64, that decides each component: the same for all its documents, spread evenly."""
-    return range_of(components * GOLDEN, jobs)
 
 
 def mean_characters(census: Census) -> float:

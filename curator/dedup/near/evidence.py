@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from curator import frames, kernels
-from curator.dedup.near.components import Candidates
+from curator.dedup.near.candidates import Candidates, job_of
 from curator.dedup.near.documents import Documents, Shelf
 from curator.dedup.policy import Policy
 from curator.run.corpus import Reread, reread
@@ -107,8 +107,6 @@ class Jobs:
 
     def of(self, nodes: np.ndarray, components: np.ndarray) -> np.ndarray:
         """Return the range of each document in the exchange, int64."""
-        from curator.dedup.near.components import job_of
-
         jobs = job_of(components, self.count)
         place = np.minimum(np.searchsorted(self.nodes, nodes), max(len(self.nodes) - 1, 0))
         if len(self.nodes):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curator.dedup.near.components import Candidates
+from curator.dedup.near.candidates import Candidates
 from curator.dedup.near.decide import keep_order
 from curator.dedup.near.evidence import Jobs, Source
 from curator.run.corpus import Corpus

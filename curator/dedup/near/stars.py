@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from curator.dedup.near.components import CANDIDATE, GOLDEN, group_of
+from curator.dedup.near.candidates import CANDIDATE, GOLDEN, group_of
 from curator.dedup.near.documents import Shelf
 from curator.dedup.near.links import Links
 from curator.run.corpus import Corpus
