@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from curator.errors import ColumnError
+from curator.errors import ColumnError, SpecError
 from curator.stage import CorpusStage, Filter, Reader, Stage
 from millrace.config import did_you_mean
 
@@ -68,6 +68,7 @@ def check_columns(stages: tuple[Stage, ...]) -> dict[str, str]:
         for column in stage.drops:
             known.pop(column, None)
     _check_signals(stages)
+    _check_published(stages)
     return known
 
 
@@ -112,3 +113,13 @@ def _check_signals(stages: tuple[Stage, ...]) -> None:
                         f"{type(stage).__name__} measures {signal}, which {type(owner).__name__} measures too; "
                         "filters share a signal only side by side, out of one pass"
                     )
+
+
+def _check_published(stages: tuple[Stage, ...]) -> None:
+    """Two stages cannot write one folder of the run."""
+    owners: dict[str, str] = {}
+    for stage in (stage for stage in stages if isinstance(stage, CorpusStage)):
+        for folder in filter(None, (stage.output, *stage.publishes)):
+            if folder in owners:
+                raise SpecError(f"{owners[folder]} and {type(stage).__name__} both write {folder}/ of the run; one may")
+            owners[folder] = type(stage).__name__

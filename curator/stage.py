@@ -45,8 +45,9 @@ class Stage:
         """Return the files, by field, whose content shapes the output."""
         return {name: (getattr(self, name),) for name in self.files if getattr(self, name)}
 
-    def check(self) -> None:
-        """Raise a CuratorError for what is known to be wrong before anything is read. Default: nothing is."""
+    def check(self, output: str) -> None:
+        """Raise a CuratorError for what is known to be wrong before anything is read into the run folder
+        `output`. Default: nothing is."""
 
     def __or__(self, other: Stage | Pipeline) -> Pipeline:
         from curator.pipeline import Pipeline

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from curator import kernels
 from curator.dedup.policy import Policy, parse
-from curator.errors import SpecError, check_seed
+from curator.errors import DedupIndexError, SpecError, check_seed
 from curator.rejections import RejectListed
 from curator.run.corpus import Corpus
 from curator.stage import CorpusStage, Frame
@@ -103,8 +103,10 @@ class FuzzyDedup(CorpusStage):
     def publishes(self) -> tuple[str, ...]:
         return ("index",) if self.index != "none" else ()
 
-    def check(self) -> None:
-        self.indexes()
+    def check(self, output: str) -> None:
+        for index in self.indexes():
+            if index.run_folder == output:
+                raise DedupIndexError(f"FuzzyDedup.against names {output}, the run itself; name runs before it")
 
     def indexes(self) -> tuple[Index, ...]:
         """Return what `against` names, opened and checked. Raises DedupIndexError."""

@@ -75,7 +75,7 @@ def run(
     folder = RunFolder(storage.absolute(output))
     segments = cut(pipeline)
     for stage in pipeline.stages:
-        stage.check()
+        stage.check(folder.url)
     device = choose_device(device, progress.say)
     for late in late_filters(pipeline):
         progress.say(f"note: {late} comes after deduplication: it may drop the kept copy of a duplicate")

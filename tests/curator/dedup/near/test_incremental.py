@@ -15,7 +15,7 @@ import curator
 from curator import Pipeline
 from curator.dedup.near import fit
 from curator.dedup.near.limits import Limits
-from curator.errors import DedupIndexError
+from curator.errors import DedupIndexError, SpecError
 from millrace import storage, tables
 from tests.corpus import write_parts
 from tests.curator.dedup.near.test_scale import by_rule, families, sketched
@@ -179,3 +179,17 @@ def test_the_index_holds_what_the_stage_kept(indexed):
         for row in tables.read_table(str(indexed / "index" / name)).to_pylist()
     }
     assert ids == {row["doc_id"] for row in rows(indexed, "documents")}
+
+
+def test_a_run_is_not_held_against_itself(tmp_path, indexed):
+    copy = Path(shutil.copytree(indexed, tmp_path / "run"))
+    stage = curator.FuzzyDedup(**SETTINGS, index="fingerprints", against=(str(copy),))
+    with pytest.raises(DedupIndexError, match="the run itself; name runs before it"):
+        batch(tmp_path, families(5, 40), stage)
+    assert (copy / "index/manifest.json").exists()
+
+
+def test_two_stages_cannot_leave_an_index_in_one_run():
+    stage = curator.FuzzyDedup(index="text")
+    with pytest.raises(SpecError, match="FuzzyDedup and FuzzyDedup both write index/ of the run"):
+        Pipeline([curator.ReadJsonl("x.jsonl"), stage, stage])
