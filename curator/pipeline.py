@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from curator.errors import ColumnError, SpecError
 from curator.stage import CorpusStage, Filter, Reader, Stage
+from millrace import config
 from millrace.config import did_you_mean
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Pipeline:
 
     def __init__(self, stages: Iterable[Stage]):
         object.__setattr__(self, "stages", tuple(stages))
+        for stage in self.stages:
+            config.check(stage)
         check_columns(self.stages)
 
     def __or__(self, other: Stage | Pipeline) -> Pipeline:

@@ -16,7 +16,7 @@ from curator.schema import arrow_schema
 from curator.stage import Column, Filter, Frame
 from millrace import storage, tables
 
-LISTED = {"doc_id": "uint64", "witness": "uint64", "similarity": "float32", "witness_run": "string"}
+LISTED = {"doc_id": "uint64", "witness": "uint64", "similarity": "float64", "witness_run": "string"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _read(url: str, checksum: str) -> pa.Table:
 def listed(ids: np.ndarray, witnesses: np.ndarray, similarities: np.ndarray, runs: pa.Array | None = None) -> pa.Table:
     """Return rejected doc_ids (uint64) with witness, similarity (NaN: not known) and the run of the witness
     (null: this one)."""
-    columns = [ids, witnesses, similarities.astype(np.float32), pa.nulls(len(ids)) if runs is None else runs]
+    columns = [ids, witnesses, similarities.astype(np.float64), pa.nulls(len(ids)) if runs is None else runs]
     schema = arrow_schema(LISTED)
     return pa.table(
         [pa.array(c, from_pandas=True).cast(kind) for c, kind in zip(columns, schema.types, strict=True)], schema=schema

@@ -35,6 +35,13 @@ def build(cls: type[T], values: Mapping[str, Any]) -> T:
     return cls(**given)
 
 
+def check(made: Any) -> None:
+    """Raise ConfigError where a field of a dataclass holds what its type does not allow, as `build` would."""
+    hints = typing.get_type_hints(type(made))
+    for field in dataclasses.fields(made):
+        convert(getattr(made, field.name), hints[field.name], f"{type(made).__name__}.{field.name}")
+
+
 def convert(value: Any, hint: Any, name: str) -> Any:
     """Return `value` as type `hint`: lists become tuples, ints floats; else raise ConfigError."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)

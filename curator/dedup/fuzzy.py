@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from curator.dedup.near.index import Index
 
 
+MAX_VALUES = 1 << 16  # of a sketch
+MAX_BUCKET = 1 << 31
+
+
 @dataclass(frozen=True)
 class FuzzyDedup(CorpusStage):
     """Remove a document if and only if a kept one is proven to be nearly the same.
@@ -54,12 +58,12 @@ class FuzzyDedup(CorpusStage):
     cluster: Literal["witness", "components"] = "witness"  # components: one of each, as NeMo and datatrove do
     verify: bool = True  # False, with components only: whatever shares a bucket is a duplicate
     max_bucket: int = 1000  # kept documents of one bucket that a later one is compared with
-    against: tuple[str, ...] = ()  # indexes, or runs that hold one, the oldest first
+    against: tuple[str, ...] | str = ()  # indexes, or runs that hold one, the oldest first
     dropped_later: bool = True  # documents of an index that a later stage of its run dropped are witnesses too
     within: bool = True  # False: only `against` counts (to clean a corpus of a protected set)
     index: Literal["none", "fingerprints", "text"] = "none"  # leave an index: with shingles, or reread the text
     max_source_loss: float = 0.9  # stop where a source would lose a greater share
-    allow_loss: tuple[str, ...] = ()  # sources that may
+    allow_loss: tuple[str, ...] | str = ()  # sources that may
     seed: int = 0
 
     reads: ClassVar = {"doc_id": "uint64", "text": "string"}
@@ -82,8 +86,16 @@ class FuzzyDedup(CorpusStage):
             raise SpecError(f"FuzzyDedup.width is {self.width}; the windows of {self.signature} are at least 2 wide")
         if self.cluster == "witness" and not self.verify:
             raise SpecError("FuzzyDedup.verify is False, and the witness rule rests on proof; set cluster: components")
-        if self.cluster == "components" and not self.within:
-            raise SpecError("FuzzyDedup.within is False, which only the witness rule knows; leave cluster as it is")
+        if self.cluster == "components" and (self.against or not self.within):
+            raise SpecError(
+                "FuzzyDedup.against and within are the witness rule's: an index holds no removed documents, which "
+                "would connect others; leave cluster as it is"
+            )
+        if self.bands * self.rows > MAX_VALUES or self.max_bucket > MAX_BUCKET:
+            raise SpecError(
+                f"FuzzyDedup: bands x rows is {self.bands * self.rows} and max_bucket {self.max_bucket}; they must be "
+                f"at most {MAX_VALUES} and {MAX_BUCKET}"
+            )
         parse("FuzzyDedup", self.keep)
 
     @property
@@ -115,9 +127,11 @@ class FuzzyDedup(CorpusStage):
         return tuple(open_index(url, self.settings(), not self.dropped_later) for url in self.against)
 
     def named_files(self) -> dict[str, tuple[str, ...]]:
-        from curator.dedup.near.index import manifest_of
+        from curator.dedup.near.index import manifest_of, run_of
 
-        return {"against": tuple(map(manifest_of, self.against))}
+        manifests = tuple(map(manifest_of, self.against))
+        runs = () if self.dropped_later else tuple(storage.join(run_of(url), "run.json") for url in self.against)
+        return {"against": (*manifests, *runs)}
 
     def band_names(self) -> list[str]:
         """Return the columns of the sketch that hold band keys."""

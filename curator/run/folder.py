@@ -21,6 +21,7 @@ from curator.errors import RunError
 from millrace import storage
 
 PUBLISHED = ("documents", "ledger", "signals")
+INDEX = "index"
 WORK_OF_LAST = "work/published"  # markers and sketches of the segment that publishes
 
 

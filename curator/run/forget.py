@@ -9,7 +9,7 @@ without it: a near-copy that it had displaced may be kept now, and must be named
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -29,34 +29,49 @@ Forgotten = dict[str, list[int]]  # id -> the parts that held it when it was nam
 def read_ids(url: str) -> list[str]:
     """Return the ids of a file, one a line; raise InputError where it holds none or is no text."""
     try:
-        ids = [line.strip() for line in storage.read_bytes(url).decode().splitlines()]
+        ids = [line.rstrip("\r") for line in storage.read_bytes(url).decode().split("\n")]
     except UnicodeDecodeError:
         raise InputError(f"{url} is not UTF-8 text; it must name documents to forget, one id a line") from None
-    if not any(ids):
+    if not any(line.strip() for line in ids):
         raise InputError(f"{url} is empty; it must name documents to forget, one id a line")
-    return [line for line in ids if line]
+    return [line for line in ids if line.strip()]
 
 
-def remember(folder: RunFolder, ids: Collection[str]) -> Forgotten:
-    """Add ids to those the run must forget; return all of them. Reads the ids of every published part."""
+def remember(folder: RunFolder, ids: Collection[str], say: Callable[[str], None]) -> Forgotten:
+    """Add ids to those the run must forget; return all of them.
+
+    Reads the ids of every part, published or not, for those of which it is not known yet who holds them.
+    """
     url = folder.path(FILE)
-    known: Forgotten = storage.read_json(url) if storage.exists(url) else {}
-    new = sorted(set(ids) - set(known))
-    if new:
-        held = _parts_of(folder, new)
-        known |= {name: held.get(name, []) for name in new}
-        storage.write_json(url, known)
+    before: Forgotten = storage.read_json(url) if storage.exists(url) else {}
+    known = before | {name: [] for name in ids if name not in before}
+    if unplaced := sorted(name for name, parts in known.items() if not parts):
+        known |= _parts_of(folder, unplaced)
+    if known != before:
+        storage.write_json(url, dict(sorted(known.items())))
+    if missing := [name for name in ids if not known[name]]:
+        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        say(f"note: {len(missing)} of the {len(ids)} ids to forget are in no part read so far: {shown}")
     return known
 
 
-def _parts_of(folder: RunFolder, ids: list[str]) -> dict[str, list[int]]:
+def _parts_of(folder: RunFolder, ids: list[str]) -> Forgotten:
+    """Return the parts that hold each id, of those that are held at all."""
     wanted, found = pa.array(ids, pa.large_string()), dict[str, set[int]]()
-    for kind in ("documents", "ledger"):
-        for name in storage.list_folder(folder.path(kind)):
-            rows = tables.read_table(folder.path(kind, name), ["doc_id", "id"])
+    segments = [f"work/{name}/" for name in storage.list_folder(folder.work) if name.startswith("segment-")]
+    for place in (f"{segment}{kind}" for segment in ("", *segments) for kind in ("documents", "ledger")):
+        for name in storage.list_folder(folder.path(place)):
+            rows = _ids_in(folder.path(place, name))
             for row in rows.filter(pc.is_in(rows["id"], wanted)).to_pylist():
-                found.setdefault(row["id"], set()).add(row["doc_id"] >> 32)
+                if row.get("reason") != REASON:
+                    found.setdefault(row["id"], set()).add(row["doc_id"] >> 32)
     return {name: sorted(parts) for name, parts in found.items()}
+
+
+def _ids_in(url: str) -> pa.Table:
+    with tables.open_parquet(url) as file:
+        columns = [name for name in ("doc_id", "id", "reason") if name in file.schema_arrow.names]
+        return file.read(columns=columns, use_threads=False)
 
 
 def of_part(forgotten: Forgotten, part: int) -> list[str]:

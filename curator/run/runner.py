@@ -21,7 +21,7 @@ from curator.fingerprint import digest, of_sketch, of_stage
 from curator.pipeline import Pipeline, check_columns
 from curator.run import summary
 from curator.run.corpus import Corpus, Fitted, Sketches, without
-from curator.run.folder import PUBLISHED, WORK_OF_LAST, RunFolder
+from curator.run.folder import INDEX, PUBLISHED, WORK_OF_LAST, RunFolder
 from curator.run.forget import Forgotten, of_part, remember
 from curator.run.marks import Mark, Marks
 from curator.run.part import PartTask, quarantined, run_part, sketch_kind
@@ -86,7 +86,9 @@ def run(
     with folder.locked():
         storage.remove_leftovers(folder.url)
         inputs = register(pipeline, folder.inputs)
-        forgotten = remember(folder, forget)
+        forgotten = remember(folder, forget, progress.say)
+        if not any(INDEX in stage.publishes for stage in pipeline.stages if isinstance(stage, CorpusStage)):
+            storage.remove(folder.path(INDEX))  # of an earlier run into this folder, and no longer true
         with open_cluster(workers, scheduler, device) as cluster:
             if cluster.dashboard:
                 progress.say(f"dashboard: {cluster.dashboard}")
@@ -95,9 +97,11 @@ def run(
             job = _Job(
                 pipeline, folder, segments, cluster, device, progress, int(batch_mb * 1e6), limit, strict, forgotten
             )
-            if forget:
+            if forgotten:
                 job.drop_other_segments()
             marks = job.run(inputs)
+            if forgotten:
+                job.drop_other_fits()
         passed = max((sum("quarantined" not in m for m in ms) for ms in marks.values()), default=0)  # segments
         result = summary.write(
             folder,
@@ -201,6 +205,13 @@ class _Job:
         wanted = {self.place_of(segment) for segment in self.segments}
         for name in storage.list_folder(self.folder.work):
             if name.startswith("segment-") and f"work/{name}" not in wanted:
+                storage.remove(self.folder.path("work", name))
+
+    def drop_other_fits(self) -> None:
+        """Delete lists of other settings or of an earlier state: they name documents that are gone."""
+        wanted = {f"fit-{index:02d}-{self.names[index]}-{fitted.key}" for index, fitted in self.fitted.items()}
+        for name in storage.list_folder(self.folder.work):
+            if name.startswith("fit-") and name.removesuffix(".json") not in wanted:
                 storage.remove(self.folder.path("work", name))
 
     def _columns(self, segment: Segment) -> dict[str, str]:

@@ -89,4 +89,34 @@ def test_a_file_of_ids_that_says_nothing_is_refused(tmp_path):
     with pytest.raises(InputError, match="is not UTF-8 text"):
         read_ids(str(tmp_path / "ids"))
     (tmp_path / "ids").write_text("a\n\n  b \n")
-    assert read_ids(str(tmp_path / "ids")) == ["a", "b"]
+    assert read_ids(str(tmp_path / "ids")) == ["a", "  b "]
+
+
+def test_a_run_that_was_cut_short_forgets_too(tmp_path, monkeypatch):
+    records = documents(40, seed=4)
+    glob = write_parts(tmp_path / "in", records, 2)
+    named = records[0]["id"]
+
+    def killed(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(curator.FuzzyDedup, "fit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline(glob).run(str(tmp_path / "run"), workers=0)
+    pipeline(glob).run(str(tmp_path / "run"), workers=0, forget=[named])
+    assert named not in decided(tmp_path / "run")["kept"]
+
+
+def test_ids_that_nobody_has_are_said(tmp_path, capsys):
+    glob = write_parts(tmp_path / "in", documents(20, seed=4), 1)
+    pipeline(glob).run(str(tmp_path / "run"), workers=0)
+    pipeline(glob).run(str(tmp_path / "run"), workers=0, forget=["doc-00001", "doc-0000x"], quiet=False)
+    assert "1 of the 2 ids to forget are in no part read so far: doc-0000x" in capsys.readouterr().err
+
+
+def test_an_index_that_is_not_asked_for_any_more_goes(tmp_path):
+    glob = write_parts(tmp_path / "in", documents(20, seed=4), 1)
+    for index, there in (("text", True), ("none", False)):
+        Pipeline([curator.ReadJsonl(glob), curator.FuzzyDedup(index=index)]).run(str(tmp_path / "run"), workers=0)
+        assert (tmp_path / "run/index").exists() == there

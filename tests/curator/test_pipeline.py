@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 import curator
@@ -61,11 +63,13 @@ def test_stages_without_a_reader_wait_for_it():
 
 
 def test_one_signal_has_one_owner():
+    @dataclass(frozen=True)
     class Mine(Filter):
         reads = {"text": "string"}
         signals = {"n_words": "int64"}
         rules = (at_least("few", "n_words", "n"),)
 
+    @dataclass(frozen=True)
     class Other(Mine):
         signals = {"n_words": "int64"}
 

@@ -1,7 +1,7 @@
 """Which documents hang together through buckets: each component can be decided apart from the others.
 
 While one number a document fits the main process (Limits.main_documents), union-find over the links, a file at a
-time: 4 bytes a document. Beyond that, `curator.dedup.near.stars` gives the same components on disk.
+time: 9 bytes a document. Beyond that, `curator.dedup.near.stars` gives the same components on disk.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from curator.dedup.near.candidates import CANDIDATE, Candidates, group_of
+from curator.dedup.near.candidates import CANDIDATE, Candidates
 from curator.dedup.near.documents import ROW, SHIFT, Documents
 from curator.dedup.near.limits import Limits
 from curator.dedup.near.links import Census, Links
-from curator.dedup.near.stars import find_by_stars
+from curator.dedup.near.stars import Groups, find_by_stars
 from curator.kernels import components as kernel
 from curator.run.corpus import Corpus
 from curator.run.exchange import Exchange
@@ -26,29 +26,34 @@ def find_components(
     """Find the components of the links; name those of more than `large` documents."""
     groups = tuple(documents.groups(group_rows))
     dealt = Exchange(storage.join(corpus.scratch, "candidates"), max(1, len(groups)))
-    if int(links.census.span.sum()) > limits.main_documents:
-        count, sizes = find_by_stars(corpus, links, dealt, groups, large, limits.task_rows)
-        return Candidates(dealt, groups, count, sizes)
-    nodes, labels = united(links)
-    dealt.write("all", pa.table([nodes, labels], schema=CANDIDATE), group_of(nodes, groups))
-    names, counts = np.unique(labels, return_counts=True)
-    big = counts > large
-    return Candidates(dealt, groups, len(nodes), dict(zip(names[big].tolist(), counts[big].tolist(), strict=True)))
+    find = find_by_stars if int(links.census.span.sum()) > limits.main_documents else find_in_memory
+    count, sizes = find(corpus, links, dealt, groups, large, limits.task_rows)
+    return Candidates(dealt, groups, count, sizes)
 
 
-def united(links: Links) -> tuple[np.ndarray, np.ndarray]:
-    """Return (nodes ascending, first node of the component of each), uint64, of all linked documents."""
+def find_in_memory(
+    corpus: Corpus, links: Links, candidates: Exchange, groups: Groups, large: int, task_rows: int
+) -> tuple[int, dict[int, int]]:
+    """Do as `find_by_stars`, by union-find: 9 bytes a document, and one file of links or group at a time."""
     base = np.concatenate(([0], np.cumsum(links.census.span)))
-    parents = np.arange(base[-1], dtype=np.uint32)
-    linked = np.zeros(base[-1], bool)
+    parents, linked = np.arange(base[-1], dtype=np.uint32), np.zeros(base[-1], bool)
     for name in links.names:
         ends = [dense(nodes, base) for nodes in links.read(name)]
         for rows in ends:
             linked[rows] = True
         kernel.unite_pairs(ends[0], ends[1], parents)
     kernel.flatten(parents)
-    rows = np.flatnonzero(linked)
-    return sparse(rows, base), sparse(parents[rows].astype(np.int64), base)
+    sizes = np.zeros(base[-1], np.uint32)
+    for number, group in enumerate(groups):
+        start, stop = base[group[0].number], base[group[-1].number + 1]
+        rows = start + np.flatnonzero(linked[start:stop])
+        labels = parents[rows]
+        heads, counts = np.unique(labels, return_counts=True)
+        sizes[heads] += counts.astype(np.uint32)
+        table = pa.table([sparse(rows, base), sparse(labels.astype(np.int64), base)], schema=CANDIDATE)
+        candidates.write(f"{number:010d}", table, np.full(len(rows), number))
+    big = np.flatnonzero(sizes > large)
+    return int(sizes.sum(dtype=np.int64)), dict(zip(sparse(big, base).tolist(), sizes[big].tolist(), strict=True))
 
 
 def dense(nodes: np.ndarray, base: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ def fit(stage: FuzzyDedup, corpus: Corpus, folder: str) -> RejectListed:
         )
     lost = removals.publish(corpus, folder)
     rejecting = RejectListed(folder, "near_duplicate", stage.jaccard if stage.verify else None)
-    guard.check(corpus, documents, links.census, lost, rejecting, stage.max_source_loss, stage.allow_loss)
+    guard.check(corpus, documents, links.census, lost, rejecting, stage.max_source_loss, tuple(stage.allow_loss))
     if stage.index != "none":
         build.write_index(corpus, source, shingling, rejecting, stage.settings(), stage.index)
     return rejecting
@@ -73,5 +73,6 @@ def _decide_all(stage: FuzzyDedup, corpus: Corpus, source: Source, links: Links,
     tasks = [Job(source, dealt, number, rule, removals) for number in range(jobs.count)]
     over = corpus.map("deciding", decide, tasks)
     over += decide_in_rounds(corpus, source, dealt, jobs.count, jobs.sliced, rule, removals)
+    over.append(links.over_cap)
     storage.remove(dealt.folder)
     return len(np.unique(np.concatenate(over)))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator.errors import SpecError
-from curator.kernels import arrow, lsh, signatures, witness
+from curator.kernels import arrow, components, lsh, signatures, witness
 
 if TYPE_CHECKING:
     from curator.dedup.fuzzy import FuzzyDedup
@@ -21,6 +21,7 @@ class Found(NamedTuple):
     removed: np.ndarray  # int64
     witness: np.ndarray  # int64
     similarity: np.ndarray  # float64; NaN where nothing is verified
+    over_cap: int  # buckets that hold more kept rows than later ones were compared with
 
 
 BLOCK_BYTES = 16_000_000  # of text whose whole sketches are in memory at once
@@ -31,22 +32,38 @@ def near_duplicates(texts: pa.Array, stage: FuzzyDedup) -> Found:
 
     Memory: 8 bytes a band and text, and 1.3 times the text of candidates.
     """
-    if stage.keep not in ("first", "longest") or not stage.verify or stage.against:
-        raise SpecError(
-            "FuzzyDedup.find decides with keep first or longest, verified, and against no index; run a pipeline"
-        )
+    if stage.keep not in ("first", "longest") or not stage.within or stage.against:
+        raise SpecError("FuzzyDedup.find knows keep first and longest, and no index; run a pipeline for the others")
     offsets, data = arrow.flatten(texts)
     keys, empty = _sketched(offsets, data, stage)
+    order = np.arange(len(texts))
+    if stage.keep == "longest":
+        lengths = pc.utf8_length(texts).fill_null(0).to_numpy(zero_copy_only=False)
+        order = np.argsort(-lengths, kind="stable")
+    if not stage.verify:
+        return _unverified(keys, empty, order)
     rows = np.flatnonzero(lsh.candidates(keys, empty))
     starts, flat = signatures.sets_of(offsets, data, rows, stage.shingles, stage.width)
-    order = np.arange(len(rows))
-    if stage.keep == "longest":
-        lengths = pc.utf8_length(texts.take(pa.array(rows))).fill_null(0).to_numpy(zero_copy_only=False)
-        order = np.argsort(-lengths, kind="stable")
+    place = np.full(len(texts), -1)
+    place[rows] = np.arange(len(rows))
+    among = place[order][place[order] >= 0]
     rule = witness.joined_components if stage.cluster == "components" else witness.witness_rule
-    verdict = rule(keys[rows], order, starts, flat, stage.jaccard, stage.max_bucket)
+    verdict = rule(keys[rows], among, starts, flat, stage.jaccard, stage.max_bucket)
     gone = verdict.witness >= 0
-    return Found(rows[gone], rows[verdict.witness[gone]], verdict.similarity[gone])
+    return Found(rows[gone], rows[verdict.witness[gone]], verdict.similarity[gone], len(verdict.over_cap))
+
+
+def _unverified(keys: np.ndarray, empty: np.ndarray, order: np.ndarray) -> Found:
+    """Keep the first, in keep order, of each component of rows that share a band."""
+    parents, room = np.arange(len(keys), dtype=np.uint32), np.empty(len(keys), np.uint64)
+    for band in range(keys.shape[1]):
+        components.unite(np.ascontiguousarray(keys[:, band]), empty, parents, room)
+    components.flatten(parents)
+    first = np.full(len(keys), -1)
+    first[parents[order[::-1]]] = order[::-1]  # the last written, so the first in order, holds
+    kept = first[parents]
+    gone = np.flatnonzero(kept != np.arange(len(keys)))
+    return Found(gone, kept[gone], np.full(len(gone), np.nan), 0)
 
 
 def _sketched(offsets: np.ndarray, data: np.ndarray, stage: FuzzyDedup) -> tuple[np.ndarray, np.ndarray]:

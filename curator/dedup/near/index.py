@@ -55,7 +55,7 @@ class Index:
     @property
     def run_folder(self) -> str:
         """The folder of the run that made it, which the index lies in."""
-        return self.url.rstrip("/").rpartition("/")[0]
+        return run_of(self.url)
 
     @property
     def has_fingerprints(self) -> bool:
@@ -97,6 +97,11 @@ def locate(url: str) -> str:
     return inside if storage.exists(storage.join(inside, MANIFEST)) else url
 
 
+def run_of(url: str) -> str:
+    """Return the URL of the run an index lies in, given either."""
+    return locate(url).rpartition("/")[0]
+
+
 def manifest_of(url: str) -> str:
     """Return the URL of the manifest of an index, given as its folder or that of its run; raise
     DedupIndexError where there is none."""
@@ -119,6 +124,9 @@ def open_index(url: str, settings: dict[str, Any], kept_only: bool = False) -> I
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         said = manifest.get("format") if isinstance(manifest, dict) else None
         raise DedupIndexError(f"{place} is of format {said}; this version reads format {FORMAT}: make the index anew")
+    absent = {"settings", "run_uid", "evidence", "documents", "parts", "files"} - set(manifest)
+    if absent:
+        raise DedupIndexError(f"{place} says nothing of {', '.join(sorted(absent))}; make the index anew")
     other = {n: manifest["settings"].get(n) for n in settings if manifest["settings"].get(n) != settings[n]}
     if other:
         said = ", ".join(f"{n} {value!r} (here {settings[n]!r})" for n, value in other.items())

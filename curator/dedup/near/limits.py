@@ -10,4 +10,4 @@ class Limits(NamedTuple):
 
     task_rows: int = 4_000_000  # (document, band) rows that one task deals or joins: some 300 MB
     job_bytes: int = 256_000_000  # evidence that one task decides on; it holds it twice
-    main_documents: int = 250_000_000  # numbered in the main process, 4 bytes each; beyond, components on disk
+    main_documents: int = 100_000_000  # numbered in the main process, 9 bytes each; beyond, components on disk

@@ -22,6 +22,7 @@ from curator.run.exchange import Exchange, range_of
 from curator.schema import arrow_schema
 from millrace import storage, tables
 
+MOST = 3000
 LINK = arrow_schema({"leader": "uint64", "member": "uint64"})
 
 
@@ -40,6 +41,7 @@ class Links:
     folder: str
     names: tuple[str, ...]
     census: Census
+    over_cap: np.ndarray  # uint64: keys of buckets that hold more old documents than are compared
 
     def read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the leaders and members of one file, uint64."""
@@ -53,6 +55,8 @@ def find_links(corpus: Corpus, documents: Documents, bands: list[str], cap: int,
     Of the old documents of a bucket, the first `cap` in keep order are linked: no others are ever compared.
     """
     rows = sum(shelf.rows for shelf in documents.shelves)
+    # files x ranges are read one by one: beyond some 3,000 of each, tasks grow instead
+    task_rows = max(task_rows, -(-rows * len(bands) // MOST))
     each = max(1, -(-rows // task_rows))  # key ranges of a band
     dealt = Exchange(storage.join(corpus.scratch, "bands"), len(bands) * each)
     groups = documents.groups(max(1, task_rows // len(bands)))
@@ -63,8 +67,9 @@ def find_links(corpus: Corpus, documents: Documents, bands: list[str], cap: int,
     tasks = [_Link(documents, dealt, span, cap, within, folder) for span in spans]
     found = corpus.map("linking buckets", _link, tasks)
     storage.remove(dealt.folder)
+    over = np.concatenate([np.zeros(0, np.uint64), *(keys for _, keys in found)])
     census = Census(*np.array([c for some in counted for c in some] or np.zeros((0, 3)), np.int64).reshape(-1, 3).T)
-    return Links(folder, tuple(name for names in found for name in names), census)
+    return Links(folder, tuple(name for names, _ in found for name in names), census, over)
 
 
 @dataclass(frozen=True)
@@ -113,27 +118,29 @@ class _Link:
     folder: str
 
 
-def _link(task: _Link) -> list[str]:
-    """Write the links of some key ranges, a file each; return the names."""
-    names = []
+def _link(task: _Link) -> tuple[list[str], np.ndarray]:
+    """Write the links of some key ranges, a file each; return the names, and keys of buckets over the cap."""
+    names, over = [], [np.zeros(0, np.uint64)]
     for number in task.ranges:
         table = task.dealt.read(number, _schema(task.documents))
         nodes = table["doc_id"].to_numpy()
-        rows = _worth_comparing(table, task)
+        rows, crowded = _worth_comparing(table, task)
+        over.append(crowded)
         leader = _leaders_among(table["key"].to_numpy(), rows)
         follows = leader != rows
         if follows.any():
             names.append(f"{number:010d}.arrow")
             links = pa.table([nodes[leader[follows]], nodes[rows[follows]]], schema=LINK)
             tables.write_table(storage.join(task.folder, names[-1]), links, durable=False)
-    return names
+    return names, np.concatenate(over)
 
 
-def _worth_comparing(table: pa.Table, task: _Link) -> np.ndarray:
-    """Return the rows, int64 ascending, of buckets that can remove a document of this run."""
+def _worth_comparing(table: pa.Table, task: _Link) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows, int64 ascending, of buckets that can remove a document of this run, without old ones
+    beyond the cap; and the keys, uint64, of buckets that have such."""
     keys, nodes = table["key"].to_numpy(), table["doc_id"].to_numpy()
     if not task.documents.indexes:
-        return np.arange(len(keys)) if task.within else np.zeros(0, np.int64)
+        return np.arange(len(keys) if task.within else 0), np.zeros(0, np.uint64)
     leader = lsh.leaders(keys, np.zeros(len(keys), np.bool_)).astype(np.int64)
     own = task.documents.is_own(nodes)
     new, old = (np.bincount(leader[mask], minlength=len(keys)) for mask in (own, ~own))
@@ -145,7 +152,7 @@ def _worth_comparing(table: pa.Table, task: _Link) -> np.ndarray:
     place = np.arange(len(order)) - np.searchsorted(ordered, ordered)
     mask = good[leader]
     mask[crowded[order[place >= task.cap]]] = False
-    return np.flatnonzero(mask)
+    return np.flatnonzero(mask), np.unique(keys[crowded])
 
 
 def _leaders_among(keys: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from curator.dedup.near import fit
 from curator.dedup.near.limits import Limits
 from curator.errors import DedupIndexError, SpecError
 from millrace import storage, tables
+from millrace.errors import ConfigError
 from tests.corpus import write_parts
 from tests.curator.dedup.near.test_scale import by_rule, families, sketched
 from tests.curator.kernels.specification import jaccard
@@ -193,3 +194,41 @@ def test_two_stages_cannot_leave_an_index_in_one_run():
     stage = curator.FuzzyDedup(index="text")
     with pytest.raises(SpecError, match="FuzzyDedup and FuzzyDedup both write index/ of the run"):
         Pipeline([curator.ReadJsonl("x.jsonl"), stage, stage])
+
+
+def test_old_documents_beyond_the_cap_are_said_also_where_only_they_count(tmp_path, capsys):
+    old = [{"id": f"old{i}", "text": f"common {' '.join(f'own{i}x{j}' for j in range(4))}"} for i in range(5)]
+    settings = {"jaccard": 0.9, "bands": 4, "rows": 1, "width": 1, "within": False}
+    first = batch(tmp_path / "a", old, curator.FuzzyDedup(**settings, index="fingerprints"))
+    stage = curator.FuzzyDedup(**settings, against=str(first), max_bucket=2)
+    glob = write_parts(tmp_path / "b", [{"id": "new", "text": old[0]["text"] + " common"}], 1)
+    Pipeline([curator.ReadJsonl(glob), stage]).run(str(tmp_path / "run"), workers=0, quiet=False)
+    crowded = sketched([*old, {"id": "new", "text": old[0]["text"]}], stage)[0]
+    if any((crowded[:5, band] == crowded[5, band]).sum() > 2 for band in range(4)):
+        assert "buckets hold more than 2 kept documents" in capsys.readouterr().err
+
+
+def test_what_the_old_run_decides_later_counts_where_it_is_asked_for(tmp_path):
+    """A filter of the old run changes, its index does not: what was dropped there is no witness any more."""
+    text = "the of and to in that " + " ".join(f"word{i}" for i in range(40))
+    old = curator.ReadJsonl(write_parts(tmp_path / "old", [{"id": "old", "text": text}], 1))
+    new = curator.ReadJsonl(write_parts(tmp_path / "new", [{"id": "new", "text": text}], 1))
+    kept = []
+    for min_words in (5, 99):
+        quality = curator.GopherQuality(min_words=min_words)
+        first = Pipeline([old, curator.FuzzyDedup(index="fingerprints"), quality])
+        assert first.run(str(tmp_path / "a"), workers=0).documents == (min_words == 5)
+        later = curator.FuzzyDedup(against=str(tmp_path / "a"), dropped_later=False)
+        kept.append(Pipeline([new, later]).run(str(tmp_path / "b"), workers=0).documents)
+    assert kept == [0, 1]
+
+
+def test_components_and_an_index_do_not_go_together():
+    with pytest.raises(SpecError, match="an index holds no removed documents"):
+        curator.FuzzyDedup(cluster="components", against=("x",))
+
+
+def test_settings_are_checked_in_python_as_in_yaml():
+    for settings, said in (({"cluster": "comp"}, "cluster is 'comp'"), ({"bands": 2.5}, "bands is 2.5")):
+        with pytest.raises(ConfigError, match=said):
+            Pipeline([curator.ReadJsonl("x.jsonl"), curator.FuzzyDedup(**settings)])

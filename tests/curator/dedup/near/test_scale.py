@@ -124,9 +124,13 @@ def test_texts_in_memory_are_decided_as_in_a_run(tmp_path):
         curator.FuzzyDedup(jaccard=0.7, bands=8, rows=2, width=3, keep="longest"),
         curator.FuzzyDedup(jaccard=0.7, bands=8, rows=2, width=9, shingles="characters", signature="minhash"),
         curator.FuzzyDedup(jaccard=0.7, bands=8, rows=2, width=3, cluster="components"),
+        curator.FuzzyDedup(bands=8, rows=3, width=3, cluster="components", verify=False, keep="longest"),
     ):
         found = stage.find(pa.array([r["text"] for r in records]))
         ids = [r["id"] for r in records]
-        decided = {ids[a]: (ids[b], np.float32(s)) for a, b, s in zip(*found)}
-        assert run(tmp_path / stage.shingles / stage.cluster, records, stage) == decided
+        decided = {
+            ids[a]: (ids[b], np.float32(s) if stage.verify else None)
+            for a, b, s in zip(found.removed, found.witness, found.similarity)
+        }
+        assert run(tmp_path / stage.shingles / stage.cluster / str(stage.verify), records, stage) == decided
         assert len(decided) > 20
