@@ -44,8 +44,8 @@ class FuzzyDedup(CorpusStage):
     there: what stays is what one run over both would leave, in the order (batch, keep, doc_id).
 
     Cost: 8 bytes a band and document on disk, as much again twice that while buckets are found; shingle sets
-    (1.3 times the text) of candidates only. A task holds 4 M (document, band) rows or 256 MB of shingles; the main
-    process 4 bytes a document up to 250 M documents, and nothing of that beyond.
+    (1.3 times the text) of candidates only. A task holds 4 M (document, band) rows or some 256 MB of shingles;
+    the main process 9 bytes a document up to 100 M documents. docs/deduplication.md has the whole account.
     """
 
     jaccard: float = 0.8
