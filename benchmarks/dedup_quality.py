@@ -62,10 +62,16 @@ def removed(given: Setting, tool: Tool, source: Path) -> dict[str, Any]:
 def answers(given: Setting, source: Path) -> dict[str, dict[str, Any]]:
     """Return each tool's answer; those of the peers are kept in the work folder."""
     said = {tool.name: removed(given, tool, source) for tool in OURS}
-    versions = peer_versions(given.peers), textdedup_versions(given)
     for tool in PEERS:
-        depends = [tool.name, source.name, (HERE / tool.program).read_text(), *versions]
-        said[tool.name] = kept.answer(given.work, "removed", depends, lambda tool=tool: removed(given, tool, source))
+        versions = textdedup_versions(given) if "textdedup" in tool.program else peer_versions(given.peers)
+        said[tool.name] = kept.peer_answer(
+            given.work,
+            HERE / tool.program,
+            tool.words,
+            source,
+            versions,
+            lambda tool=tool: removed(given, tool, source),
+        )
     return said
 
 

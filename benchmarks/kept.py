@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,17 @@ def answer(folder: Path, name: str, parts: object, ask: Callable[[], dict[str, A
     path = folder / f"{name}-{digest(parts)}.json"
     said: dict[str, Any] = json.loads(once(path, lambda begun: begun.write_text(json.dumps(ask()))).read_text())
     return said
+
+
+def peer_answer(
+    folder: Path, program: Path, words: Sequence[str], source: Path, versions: str, ask: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return a peer's answer on a whole input, with the minute it was asked at; asked for once, for it takes long."""
+
+    def dated() -> dict[str, Any]:
+        return ask() | {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
+
+    return answer(folder, "removed", [program.read_text(), [*words], source.name, versions], dated)
 
 
 def digest(parts: object) -> str:
