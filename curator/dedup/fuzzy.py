@@ -68,6 +68,7 @@ class FuzzyDedup(CorpusStage):
 
     reads: ClassVar = {"doc_id": "uint64", "text": "string"}
     sketch_fields: ClassVar = ("bands", "rows", "shingles", "width", "signature", "seed")
+    version: ClassVar = 2
 
     def __post_init__(self) -> None:
         for name in ("against", "allow_loss"):
