@@ -251,17 +251,25 @@ def count_writes(monkeypatch, pipeline: Pipeline, folder: Path) -> int:
     return count
 
 
+@pytest.mark.parametrize("both", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "pipeline", [text_pipeline, pytest.param(interleaved_pipeline, marks=pytest.mark.slow), lines_pipeline]
+    "pipeline",
+    [
+        text_pipeline,
+        pytest.param(interleaved_pipeline, marks=pytest.mark.slow),
+        lines_pipeline,
+        pytest.param(substring_pipeline, marks=pytest.mark.slow),
+    ],
 )
-def test_a_crash_at_any_write_and_a_resume_change_no_byte(tmp_path, records, monkeypatch, pipeline):
+def test_a_crash_at_any_write_and_a_resume_change_no_byte(tmp_path, records, monkeypatch, pipeline, both):
+    """Before or after the file has its name, in turn; `both`: before and after, at every write."""
     glob = write_parts(tmp_path / "in", records[:60], 2)
     real = storage.publish
     writes = count_writes(monkeypatch, pipeline(glob), tmp_path / "clean")
     wanted = content(tmp_path / "clean")
     assert writes > 20
     for number in range(1, writes + 1):
-        for after in (False, True):
+        for after in (False, True) if both else (number % 2 == 0,):
             folder = tmp_path / f"run-{number}-{after}"
             crash_at(monkeypatch, number, after)
             with pytest.raises(Crash):

@@ -38,7 +38,15 @@ def plain_lloyd(rows, clusters, seed):
     return made
 
 
-@pytest.mark.parametrize(("count", "spread", "clusters"), [(20, 0.4, 20), (20, 1.5, 20), (8, 1.0, 30), (50, 0.7, 10)])
+@pytest.mark.parametrize(
+    ("count", "spread", "clusters"),
+    [
+        (20, 0.4, 20),
+        pytest.param(20, 1.5, 20, marks=pytest.mark.slow),
+        (8, 1.0, 30),
+        pytest.param(50, 0.7, 10, marks=pytest.mark.slow),
+    ],
+)
 def test_inertia_is_no_worse_than_a_plain_lloyd_s(count, spread, clusters):
     rows = blobs(count, 60, 24, spread, seed=count)
     made = kmeans.centroids(rows, clusters, iterations=25, seed=0)
