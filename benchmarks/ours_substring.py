@@ -23,10 +23,11 @@ def ours(text: pa.LargeStringArray, length: int) -> np.ndarray:
     """Return bool (bytes of all documents): in a substring of at least `length` bytes that stands twice."""
     offsets, data = flatten(text)
     documents, starts, stops = substrings.repeated(offsets, data, length)
-    change = np.zeros(offsets[-1] - offsets[0] + 1, np.int64)
-    for sign, places in ((1, starts), (-1, stops)):
-        change += sign * np.bincount(offsets[documents] - offsets[0] + places, minlength=len(change))
-    return np.cumsum(change[:-1]) > 0
+    change = np.zeros(offsets[-1] - offsets[0] + 1, np.int8)
+    begins = offsets[documents] - offsets[0]  # spans of a document are apart, so no byte begins or ends two
+    change[begins + starts] += 1
+    change[begins + stops] -= 1
+    return np.cumsum(change[:-1], dtype=np.int8).view(np.bool_)
 
 
 def main(source: str, answer: str, where: str, length: str) -> None:
