@@ -168,7 +168,7 @@ def merged(documents: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tupl
     """Merge spans of one document that overlap or touch: return the row each begins with, and where it stops."""
     if not len(documents):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    order = np.argsort(documents * (int(starts.max()) + 1) + starts, kind="stable")
+    order = np.lexsort((starts, documents))  # documents may be doc_ids: no room to put both in one number
     named, starts, stops = documents[order], starts[order], stops[order]
     document = np.cumsum(np.append(False, named[1:] != named[:-1]))
     beyond = int(stops.max()) + 2  # keeps documents apart on one line of numbers

@@ -170,3 +170,12 @@ def test_spans_shrink_to_whole_code_points():
     spans = np.array([(1, 2, 11), (0, 0, 11), (1, 1, 9), (0, 7, 10), (0, 4, 6), (1, 3, 6)]).T
     starts, stops = whole_code_points(offsets, data, *spans)
     assert list(zip(starts.tolist(), stops.tolist())) == [(3, 11), (0, 11), (1, 6), (10, 10), (6, 6), (3, 6)]
+
+
+def test_spans_of_neighbouring_documents_stay_apart_whatever_their_numbers():
+    first = np.uint64(1 << 62)  # doc_id of a late part
+    documents = np.array([first + np.uint64(1), first, first + np.uint64(1), first], np.uint64)
+    starts, stops = np.array([0, 900_000, 5, 0]), np.array([10, 900_300, 20, 300])
+    rows, ends = substrings.merged(documents, starts, stops)
+    assert rows.tolist() == [3, 1, 0]
+    assert ends.tolist() == [300, 900_300, 20]
