@@ -174,8 +174,8 @@ def test_spans_shrink_to_whole_code_points():
 
 def test_spans_of_neighbouring_documents_stay_apart_whatever_their_numbers():
     first = np.uint64(1 << 62)  # doc_id of a late part
-    documents = np.array([first + np.uint64(1), first, first + np.uint64(1), first], np.uint64)
+    ids = np.array([first + np.uint64(1), first, first + np.uint64(1), first], np.uint64)
     starts, stops = np.array([0, 900_000, 5, 0]), np.array([10, 900_300, 20, 300])
-    rows, ends = substrings.merged(documents, starts, stops)
+    rows, ends = merged(ids, starts, stops)
     assert rows.tolist() == [3, 1, 0]
     assert ends.tolist() == [300, 900_300, 20]
