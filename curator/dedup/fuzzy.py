@@ -153,7 +153,7 @@ class FuzzyDedup(CorpusStage):
 
         return fit(self, corpus, folder)
 
-    def find(self, texts: pa.Array) -> Found:
+    def find(self, texts: pa.Array | pa.ChunkedArray) -> Found:
         """Decide texts in memory, without files: which rows go, with the kept row that shows why.
 
         texts: an Arrow array of strings; null counts as empty. `keep` is first or longest; indexes and guards are

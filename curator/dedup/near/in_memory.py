@@ -27,13 +27,15 @@ class Found(NamedTuple):
 BLOCK_BYTES = 16_000_000  # of text whose whole sketches are in memory at once
 
 
-def near_duplicates(texts: pa.Array, stage: FuzzyDedup) -> Found:
+def near_duplicates(texts: pa.Array | pa.ChunkedArray, stage: FuzzyDedup) -> Found:
     """Decide texts (strings; null counts as empty), in the order given.
 
     Memory: 8 bytes a band and text, and 1.3 times the text of candidates.
     """
     if stage.keep not in ("first", "longest") or not stage.within or stage.against:
         raise SpecError("FuzzyDedup.find knows keep first and longest, and no index; run a pipeline for the others")
+    if isinstance(texts, pa.ChunkedArray):
+        texts = pa.concat_arrays(texts.cast(pa.large_string()).chunks or [pa.array([], pa.large_string())])
     offsets, data = arrow.flatten(texts)
     keys, empty = _sketched(offsets, data, stage)
     order = np.arange(len(texts))
