@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,14 +50,17 @@ class Copies:
 
 
 class Removals:
-    """Rows of the ledger that name a witness in this run. Costs 20 bytes each."""
+    """Rows of the ledger that name a witness in this run, 20 bytes each; of other runs, how many."""
 
     def __init__(self) -> None:
+        self.elsewhere: Counter[int] = Counter()  # by stage
         self.rows: dict[tuple[int, str], list[np.ndarray]] = {}
         self.thresholds: dict[tuple[int, str], float | None] = {}
 
     def add(self, ledger: pa.Table) -> None:
         """Take the rows with a witness here that the document is like out of a piece of the ledger."""
+        stages = ledger["stage_index"].filter(pc.is_valid(ledger["witness_run"]))
+        self.elsewhere.update(stages.to_pylist())
         here = pc.and_(pc.is_valid(ledger["similarity"]), pc.is_null(ledger["witness_run"]))
         named = ledger.filter(pc.and_(pc.is_valid(ledger["witness"]), here))
         kinds = named.select(["stage_index", "reason", "threshold"]).group_by(

@@ -66,19 +66,32 @@ def card(title: str, spread: Spread, notes: list[str]) -> str:
 
 def duplicates(facts: Facts) -> str:
     """Return what each deduplicating stage removed; near-duplicates beside what was kept instead."""
-    if not facts.copies:
+    if not facts.copies and not facts.elsewhere:
         return ""
     parts = ['<h2 id="duplicates">Duplicates</h2>']
     parts += [_exact(one, facts) if one.limit is None else _near(one, one.limit, facts) for one in facts.copies]
+    for stage in sorted(set(facts.elsewhere) - {one.stage for one in facts.copies}):
+        parts.append(f"<h3>{text(facts.stages[stage][0])} <small>{_elsewhere(stage, facts)}</small></h3>")
     return "".join(parts)
 
 
 def _heading(one: Copies, facts: Facts, said: str) -> str:
-    return f"<h3>{text(facts.stages[one.stage][0])} <small>{said}</small></h3>"
+    also = _elsewhere(one.stage, facts)
+    return f"<h3>{text(facts.stages[one.stage][0])} <small>{'; '.join(filter(None, [said, also]))}</small></h3>"
+
+
+def _elsewhere(stage: int, facts: Facts) -> str:
+    """Say how many documents a stage removed for one of another run."""
+    number = facts.elsewhere.get(stage, 0)
+    return f"{plural(number, 'document')} removed for one of another run" if number else ""
 
 
 def _exact(one: Copies, facts: Facts) -> str:
     most = one.clusters[0]
+    column = str(facts.stages[one.stage][1].get("column", "text"))
+    if column != "text":
+        removed, kept = (plural(number, "document") for number in (one.removed, one.witnesses))
+        return _heading(one, facts, f"{removed} removed, of the same {text(column)} as one of {kept} that stayed")
     said = f"{plural(one.removed, 'copy').replace('copys', 'copies')} of {plural(one.witnesses, 'text')} removed"
     opening = " ".join(word for run in most.left for word in run.words)
     return _heading(one, facts, said) + (
@@ -90,7 +103,9 @@ def _exact(one: Copies, facts: Facts) -> str:
 def _near(one: Copies, limit: Limit, facts: Facts) -> str:
     documents = plural(one.removed, "document")
     said = f"{documents} removed, each for one of {plural(one.witnesses, 'document')} that stayed in its place"
-    drawn = card("similarity to the witness", one.similarity, [f"Jaccard, at least {value(limit.value)} to be removed"])
+    measure = "cosine" if one.reason == "semantic_duplicate" else "Jaccard"
+    note = f"{measure}, at least {value(limit.value)} to be removed"
+    drawn = card("similarity to the witness", one.similarity, [note])
     parts = [_heading(one, facts, said), element("div", drawn, "cards")]
     if one.pairs:
         parts.append(

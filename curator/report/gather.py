@@ -47,6 +47,7 @@ class Facts:
     signals: list[Signal]
     examples: dict[Key, list[dict[str, Any]]]
     copies: list[Copies]
+    elsewhere: dict[int, int]  # by stage: documents removed for one of another run
     manifest: dict[str, Any] | None  # of the tokens
     lengths: Spread | None  # tokens a kept document
 
@@ -87,6 +88,7 @@ def gather(folder: RunFolder) -> Facts:
         signals=sorted(signals, key=lambda signal: signal.stage),
         examples={key: few for one in made for key, few in one.examples.items()},
         copies=copies(tally.removals, folder, _places(made)),
+        elsewhere=dict(sorted(tally.removals.elsewhere.items())),
         manifest=storage.read_json(folder.path("tokens", "manifest.json")) if packed else None,
         lengths=lengths if lengths.values else None,
     )

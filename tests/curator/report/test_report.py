@@ -285,3 +285,34 @@ def test_cleaned_run_gives_one_line_and_keeps_its_report(tmp_path):
 def test_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"no run\.json"):
         write_report(str(tmp_path))
+
+
+def duplicates_of(folder):
+    """Return the text of the headings and notes below Duplicates."""
+    tree = parsed(folder)
+    assert "duplicates" in [node.get("id") for node in tree.iter("h2")]
+    return " ".join(tree.text_content().split())
+
+
+def test_removals_for_documents_of_other_runs_are_counted_apart(tmp_path):
+    old, new = documents(60)[:30], documents(60)[20:]
+    first = ReadJsonl(write_parts(tmp_path / "old", old, 1)) | FuzzyDedup(index="fingerprints")
+    run(first, str(tmp_path / "a"), workers=0)
+    second = ReadJsonl(write_parts(tmp_path / "new", new, 1)) | FuzzyDedup(against=str(tmp_path / "a"))
+    run(second, str(tmp_path / "b"), workers=0)
+    elsewhere = sum(row["witness_run"] is not None for row in rows(tmp_path / "b", "ledger").to_pylist())
+    assert elsewhere > 5
+    assert f"{elsewhere} documents removed for one of another run" in duplicates_of(tmp_path / "b")
+    third = ReadJsonl(write_parts(tmp_path / "same", old, 1)) | FuzzyDedup(against=str(tmp_path / "a"))
+    run(third, str(tmp_path / "c"), workers=0)  # nothing is removed for a document of its own
+    assert "documents removed for one of another run" in duplicates_of(tmp_path / "c")
+
+
+def test_documents_of_one_url_are_not_called_copies_of_a_text(tmp_path):
+    records = [{"id": str(i), "url": f"http://x/{i % 3}", "text": f"text {i}"} for i in range(9)]
+    run(
+        ReadJsonl(write_parts(tmp_path / "in", records, 1)) | ExactDedup(column="url"), str(tmp_path / "run"), workers=0
+    )
+    said = duplicates_of(tmp_path / "run")
+    assert "6 documents removed, of the same url as one of 3 documents that stayed" in said
+    assert "copies of" not in said
