@@ -198,14 +198,16 @@ def test_two_stages_cannot_leave_an_index_in_one_run():
 
 def test_old_documents_beyond_the_cap_are_said_also_where_only_they_count(tmp_path, capsys):
     old = [{"id": f"old{i}", "text": f"common {' '.join(f'own{i}x{j}' for j in range(4))}"} for i in range(5)]
-    settings = {"jaccard": 0.9, "bands": 4, "rows": 1, "width": 1, "within": False}
+    new = [{"id": "new", "text": old[4]["text"] + " common"}]
+    settings = {"jaccard": 0.9, "bands": 64, "rows": 1, "width": 1, "within": False}
     first = batch(tmp_path / "a", old, curator.FuzzyDedup(**settings, index="fingerprints"))
-    stage = curator.FuzzyDedup(**settings, against=str(first), max_bucket=2)
-    glob = write_parts(tmp_path / "b", [{"id": "new", "text": old[0]["text"] + " common"}], 1)
-    Pipeline([curator.ReadJsonl(glob), stage]).run(str(tmp_path / "run"), workers=0, quiet=False)
-    crowded = sketched([*old, {"id": "new", "text": old[0]["text"]}], stage)[0]
-    if any((crowded[:5, band] == crowded[5, band]).sum() > 2 for band in range(4)):
-        assert "buckets hold more than 2 kept documents" in capsys.readouterr().err
+    keys, _ = sketched([*old, *new], curator.FuzzyDedup(**settings))
+    assert max((keys[:5, band] == keys[5, band]).sum() for band in range(64)) > 2
+    reader = curator.ReadJsonl(write_parts(tmp_path / "b", new, 1))
+    for cap in (2, 1000):
+        stage = curator.FuzzyDedup(**settings, against=str(first), max_bucket=cap)
+        Pipeline([reader, stage]).run(str(tmp_path / f"run-{cap}"), workers=0, quiet=False)
+        assert ("buckets hold more than 2 kept documents" in capsys.readouterr().err) == (cap == 2)
 
 
 def test_what_the_old_run_decides_later_counts_where_it_is_asked_for(tmp_path):
