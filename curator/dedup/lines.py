@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from curator import kernels
 from curator.cuts import LISTED, CutListed, write_cuts
+from curator.dedup.by_part import ByPart
 from curator.errors import SpecError
 from curator.run.corpus import Corpus, Sketches
 from curator.run.exchange import Exchange, range_of
 from curator.schema import arrow_schema
 from curator.stage import CorpusStage, Frame
-from millrace import storage
 
 FOUND = arrow_schema({"hash": "uint64", "doc_id": "uint64", "line": "uint32"})  # line: its place in the sketch
 DECIDED = arrow_schema({"doc_id": "uint64", "line": "uint32", "witness": "uint64", "copies": "int64"})
@@ -78,14 +78,13 @@ class LineDedup(CorpusStage):
         counted = corpus.map("counting lines", _count, [(corpus.alive, parts) for parts in corpus.groups()])
         counts = [count for group in counted for count in group]
         groups = replace(corpus, rows=tuple(counts)).groups()
-        cuts = Exchange(storage.join(corpus.scratch, "cuts"), max(1, len(groups)))
+        cuts = ByPart.over(corpus, "cuts", groups)
         if self.scope == "corpus":
             dealt = corpus.exchange("lines", sum(counts))
             corpus.map("dealing lines", _deal, [_Deal(corpus.alive, parts, dealt) for parts in groups])
-            firsts = tuple(parts[0] for parts in groups)
-            decide = [_Decide(self, dealt, number, cuts, firsts) for number in range(dealt.ranges)]
+            decide = [_Decide(self, dealt, number, cuts) for number in range(dealt.ranges)]
             corpus.map("matching lines", _decide, decide)
-        tasks = [_Publish(self, corpus.alive, parts, cuts, number, folder) for number, parts in enumerate(groups)]
+        tasks = [_Publish(self, corpus.alive, parts, cuts.dealt, number, folder) for number, parts in enumerate(groups)]
         corpus.map("listing cuts", _publish, tasks)
         return CutListed(folder, self.unit, self.max_cut)
 
@@ -156,8 +155,7 @@ class _Decide:
     stage: LineDedup
     dealt: Exchange
     range: int
-    cuts: Exchange
-    firsts: tuple[int, ...]  # first part of each range of `cuts`
+    cuts: ByPart
 
 
 def _decide(task: _Decide) -> None:
@@ -175,9 +173,7 @@ def _decide(task: _Decide) -> None:
     if task.stage.keep == "first":
         gone &= ~starts
     columns = [ids[gone], table["line"].to_numpy()[order][gone], witness[gone], copies[gone]]
-    parts = (ids[gone] >> np.uint64(32)).astype(np.int64)
-    ranges = np.searchsorted(np.array(task.firsts, np.int64), parts, side="right") - 1
-    task.cuts.write(f"{task.range:010d}", pa.table(columns, schema=DECIDED), ranges)
+    task.cuts.add(f"{task.range:010d}", pa.table(columns, schema=DECIDED))
 
 
 @dataclass(frozen=True)

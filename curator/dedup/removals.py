@@ -5,32 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
+from curator.dedup.by_part import ByPart
 from curator.rejections import LISTED, write_lists
 from curator.run.corpus import Corpus
 from curator.run.exchange import Exchange
 from curator.schema import arrow_schema
-from millrace import storage
 
 
 @dataclass(frozen=True)
-class Removals:
-    """Takes rejected documents (the table of `curator.rejections.listed`) from any task, in any order."""
-
-    dealt: Exchange
-    firsts: tuple[int, ...]  # first part of each range
+class Removals(ByPart):
+    """Takes rejected documents: the table of `curator.rejections.listed`."""
 
     @staticmethod
     def of(corpus: Corpus) -> Removals:
         """Return an empty one for a corpus; one exists at a time."""
-        firsts = tuple(group[0] for group in corpus.groups())
-        return Removals(Exchange(storage.join(corpus.scratch, "removals"), max(1, len(firsts))), firsts)
-
-    def add(self, name: str, table: pa.Table) -> None:
-        """Take one task's decisions, under a name of its own."""
-        parts = (table["doc_id"].to_numpy() >> np.uint64(32)).astype(np.int64)
-        self.dealt.write(name, table, np.searchsorted(np.array(self.firsts, np.int64), parts, side="right") - 1)
+        return Removals.over(corpus, "removals", corpus.groups())
 
     def publish(self, corpus: Corpus, folder: str) -> dict[int, int]:
         """Write one list a part, under `folder`; return how many documents each part loses."""

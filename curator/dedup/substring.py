@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from curator import kernels
 from curator.cuts import LISTED, CutListed, write_cuts
-from curator.dedup.removals import Removals
+from curator.dedup.by_part import ByPart
 from curator.errors import SpecError
 from curator.kernels.arrow import buffers
 from curator.rejections import RejectListed, listed, write_lists
@@ -21,7 +21,6 @@ from curator.run.corpus import Corpus, Reread, Sketches, reread
 from curator.run.exchange import Exchange, range_of
 from curator.schema import arrow_schema
 from curator.stage import CorpusStage, Frame
-from millrace import storage
 
 RUN = arrow_schema({"doc_id": "uint64", "start": "int64", "windows": "uint32", "print": "uint64", "hash": "uint64"})
 OPEN = arrow_schema({"doc_id": "uint64", "start": "int64", "windows": "uint32", "print": "uint64", "members": "int64"})
@@ -101,7 +100,7 @@ class SubstringDedup(CorpusStage):
         counts = corpus.map("counting runs", _count, [(corpus.alive, part) for part in corpus.parts])
         groups = replace(corpus, rows=tuple(counts)).groups(TASK_ROWS)
         runs = corpus.exchange("runs", sum(counts), TASK_ROWS)
-        opened, found = (_by_part(corpus, name, groups) for name in ("open", "found"))
+        opened, found = (ByPart.over(corpus, name, groups) for name in ("open", "found"))
         corpus.map("dealing runs", _deal, [(corpus.alive, part, runs) for part in corpus.parts])
         tasks = [_Match(number, runs, self.length, found, opened) for number in range(runs.ranges)]
         left = corpus.map("matching runs", _match_runs, tasks)
@@ -114,12 +113,6 @@ class SubstringDedup(CorpusStage):
         if self.action == "drop":
             return RejectListed(folder, "repeated_substrings", self.max_cut, similar=False)
         return CutListed(folder, "substring", self.max_cut, self.min_characters)
-
-
-def _by_part(corpus: Corpus, name: str, groups: list[tuple[int, ...]]) -> Removals:
-    """Return a way back to the parts: one range for each group of them."""
-    dealt = Exchange(storage.join(corpus.scratch, name), max(1, len(groups)))
-    return Removals(dealt, tuple(group[0] for group in groups))
 
 
 def _count(task: tuple[Sketches, int]) -> int:
@@ -143,8 +136,8 @@ class _Match:
     number: int  # range of `dealt`
     dealt: Exchange
     length: int
-    found: Removals
-    opened: Removals
+    found: ByPart
+    opened: ByPart
 
 
 def _match_runs(task: _Match) -> int:
