@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames
-from curator.rejections import read_list
+from curator.kernels.spans import merged
+from curator.rejections import read_list, write_by_part
 from curator.run.folder import part_name
 from curator.schema import arrow_schema
 from curator.stage import Filter, Frame, Rule, at_least, at_most
-from millrace import storage, tables
+from millrace import storage
 
 # Offsets are bytes of the text's UTF-8 as the stage found it, start <= byte < stop; the witness is the document
 # that holds the same bytes and keeps them (null where none is named); `copies` how often they were found.
@@ -123,20 +124,8 @@ def write_cuts(folder: str, table: pa.Table) -> None:
     Spans of a document that overlap become one, with the witness and copies of the first of them; spans that
     touch stay apart, each with its own. start < stop.
     """
-    order = np.lexsort((table["start"].to_numpy(), table["doc_id"].to_numpy()))
-    table = table.take(pa.array(order)).select(list(LISTED)).cast(arrow_schema(LISTED)).combine_chunks()
     ids, starts, stops = (table[name].to_numpy() for name in ("doc_id", "start", "stop"))
-    if not len(ids):
-        return
-    document = np.cumsum(np.append(False, ids[1:] != ids[:-1]))
-    beyond = int(stops.max()) + 2  # keeps documents apart on one line of numbers
-    reached = np.maximum.accumulate(document * beyond + stops)
-    first = np.append(True, document[1:] * beyond + starts[1:] >= reached[:-1])
-    last = np.append(np.flatnonzero(first)[1:] - 1, len(ids) - 1)
-    merged = table.filter(pa.array(first))
-    ends = pa.array(reached[last] - document[last] * beyond)
-    merged = merged.set_column(merged.schema.get_field_index("stop"), "stop", ends)
-    parts, begins = np.unique(merged["doc_id"].to_numpy() >> np.uint64(32), return_index=True)
-    bounds = np.append(begins, len(merged))
-    for part, begin, end in zip(parts.tolist(), bounds, bounds[1:]):
-        tables.write_table(storage.join(folder, part_name(part) + ".parquet"), merged.slice(begin, end - begin))
+    rows, ends = merged(ids, starts, stops, touching=False)
+    table = table.take(pa.array(rows)).select(list(LISTED))
+    table = table.set_column(table.schema.get_field_index("stop"), "stop", pa.array(ends))
+    write_by_part(folder, table.cast(arrow_schema(LISTED)))

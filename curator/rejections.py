@@ -93,7 +93,11 @@ def listed(ids: np.ndarray, witnesses: np.ndarray, similarities: np.ndarray, run
 
 def write_lists(folder: str, table: pa.Table) -> None:
     """Write what `listed` gave, rows in any order, as one list a part, by doc_id."""
-    table = table.take(pc.sort_indices(table["doc_id"]))
+    write_by_part(folder, table.take(pc.sort_indices(table["doc_id"])))
+
+
+def write_by_part(folder: str, table: pa.Table) -> None:
+    """Write rows, which ascend by doc_id, as one file a part."""
     parts, starts = np.unique(table["doc_id"].to_numpy() >> np.uint64(32), return_index=True)
     bounds = np.append(starts, len(table))
     for part, start, stop in zip(parts.tolist(), bounds, bounds[1:]):

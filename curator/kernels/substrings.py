@@ -22,6 +22,7 @@ import numpy as np
 
 from curator.kernels import lsh
 from curator.kernels.bits import compiled
+from curator.kernels.spans import merged
 from curator.kernels.winnow import Runs, hash_windows, winnow
 
 SPREAD = np.uint64(0x9FB21C651E98DF25)  # odd: parts keys again that share their high bits, as those of a range do
@@ -58,7 +59,7 @@ def repeated(offsets: np.ndarray, data: np.ndarray, length: int) -> tuple[np.nda
     documents = np.concatenate([runs.documents[whole], windows.documents[several]])
     starts = np.concatenate([runs.starts[whole], windows.starts[several]])
     sizes = np.concatenate([runs.windows[whole], np.ones(int(several.sum()), np.int64)])
-    rows, ends = merged(documents, starts, starts + sizes - 1 + length)
+    rows, ends = merged(documents, starts, starts + sizes - 1 + length, touching=True)
     return documents[rows], starts[rows], ends
 
 
@@ -160,22 +161,8 @@ def later_spans(
 
 def joined(spans: Spans) -> Spans:
     """Return spans by document and start, those that overlap or touch as one with the evidence of the first."""
-    rows, stops = merged(spans.documents, spans.starts, spans.stops)
+    rows, stops = merged(spans.documents, spans.starts, spans.stops, touching=True)
     return Spans(spans.documents[rows], spans.starts[rows], stops, spans.witnesses[rows], spans.copies[rows])
-
-
-def merged(documents: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Merge spans of one document that overlap or touch: return the row each begins with, and where it stops."""
-    if not len(documents):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    order = np.lexsort((starts, documents))  # documents may be doc_ids: no room to put both in one number
-    named, starts, stops = documents[order], starts[order], stops[order]
-    document = np.cumsum(np.append(False, named[1:] != named[:-1]))
-    beyond = int(stops.max()) + 2  # keeps documents apart on one line of numbers
-    reached = np.maximum.accumulate(document * beyond + stops)
-    new = np.append(True, document[1:] * beyond + starts[1:] > reached[:-1])
-    last = np.append(np.flatnonzero(new)[1:] - 1, len(named) - 1)
-    return order[new], reached[last] - document[last] * beyond
 
 
 @compiled

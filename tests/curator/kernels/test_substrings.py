@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.kernels import winnow
-from curator.kernels.substrings import later, match_runs, merged, repeated, whole_code_points
+from curator.kernels.substrings import later, match_runs, repeated, whole_code_points
 from tests.corpus import documents
 
 
@@ -158,24 +158,9 @@ def test_hash_windows_against_python():
     assert got.tolist() == wanted
 
 
-def test_spans_that_touch_are_one_and_documents_stay_apart():
-    documents, starts, stops = np.array([[1, 0, 0, 1, 0], [4, 0, 3, 0, 5], [9, 3, 5, 2, 6]])
-    rows, ends = merged(documents, starts, stops)
-    assert (rows.tolist(), ends.tolist()) == ([1, 3, 0], [6, 2, 9])
-
-
 def test_spans_shrink_to_whole_code_points():
     text = "aé\u20ac\U0001f600b".encode()  # 1, 2, 3, 4 and 1 bytes, from 0, 1, 3, 6 and 10
     offsets, data = np.array([0, len(text), 2 * len(text)]), np.frombuffer(text * 2, np.uint8)
     spans = np.array([(1, 2, 11), (0, 0, 11), (1, 1, 9), (0, 7, 10), (0, 4, 6), (1, 3, 6)]).T
     starts, stops = whole_code_points(offsets, data, *spans)
     assert list(zip(starts.tolist(), stops.tolist())) == [(3, 11), (0, 11), (1, 6), (10, 10), (6, 6), (3, 6)]
-
-
-def test_spans_of_neighbouring_documents_stay_apart_whatever_their_numbers():
-    first = np.uint64(1 << 62)  # doc_id of a late part
-    ids = np.array([first + np.uint64(1), first, first + np.uint64(1), first], np.uint64)
-    starts, stops = np.array([0, 900_000, 5, 0]), np.array([10, 900_300, 20, 300])
-    rows, ends = merged(ids, starts, stops)
-    assert rows.tolist() == [3, 1, 0]
-    assert ends.tolist() == [300, 900_300, 20]
