@@ -6,7 +6,7 @@ sketches of a few parts each (`groups`), deal rows into an exchange, and tasks a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -93,15 +93,7 @@ class Corpus:
 
     def groups(self, rows: int = TASK_ROWS) -> list[tuple[int, ...]]:
         """Cut the parts into runs of consecutive ones with about so many documents, for a task each."""
-        found: list[list[int]] = []
-        room = 0
-        for part, count in zip(self.parts, self.rows, strict=True):
-            if not found or count > room:
-                found.append([])
-                room = rows
-            found[-1].append(part)
-            room -= count
-        return [tuple(group) for group in found]
+        return consecutive(self.parts, self.rows, rows)
 
     def exchange(self, name: str, rows: int, task_rows: int = TASK_ROWS) -> Exchange:
         """Return an empty exchange with as many ranges as `rows` rows need for a task each."""
@@ -140,6 +132,19 @@ class Corpus:
     def say(self, line: str) -> None:
         """Tell the user something that decides what comes out."""
         self.progress.say(line)
+
+
+def consecutive(items: Sequence[T], sizes: Sequence[int], most: int) -> list[tuple[T, ...]]:
+    """Cut items into runs whose sizes come to `most` at most; a larger item is a run of its own."""
+    found: list[list[T]] = []
+    room = 0
+    for item, size in zip(items, sizes, strict=True):
+        if not found or size > room:
+            found.append([])
+            room = most
+        found[-1].append(item)
+        room -= size
+    return [tuple(group) for group in found]
 
 
 @dataclass(frozen=True)

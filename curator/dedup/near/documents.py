@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from curator.dedup.near.index import Index
-from curator.run.corpus import Corpus, Sketches
+from curator.run.corpus import Corpus, Sketches, consecutive
 
 ROW = np.uint64(0xFFFFFFFF)
 SHIFT = np.uint64(32)
@@ -79,12 +79,4 @@ class Documents:
 
     def groups(self, rows: int) -> list[tuple[Shelf, ...]]:
         """Cut the shelves into runs of consecutive ones with about so many documents, for a task each."""
-        found: list[list[Shelf]] = []
-        room = 0
-        for shelf in self.shelves:
-            if not found or shelf.rows > room:
-                found.append([])
-                room = rows
-            found[-1].append(shelf)
-            room -= shelf.rows
-        return [tuple(group) for group in found]
+        return consecutive(self.shelves, [shelf.rows for shelf in self.shelves], rows)
