@@ -20,8 +20,8 @@ def unite(keys: np.ndarray, empty: np.ndarray, parents: np.ndarray, room: np.nda
 
     keys: uint64 (rows), contiguous, spread evenly, as hashes are; rows marked in `empty`, bool (rows), stay
     alone. Memory beside the arguments: 8 bytes a row, or none with `room`, uint64 (rows), which spares a
-    caller with many bands a new array for each. Cost: 22 ns a row at 10 million
-    rows (a 2017 server core).
+    caller with many bands a new array for each. Cost: 37 ns a row at 10 million rows, reading them from disk
+    included (benchmarks/results/dedup_scale.md).
     """
     _unite(keys, *deal(keys, empty, room), parents)
 

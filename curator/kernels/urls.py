@@ -44,7 +44,7 @@ def canonical(url: str) -> str:
       `a` and `a=` differ, `+` and `%20` too; without a parameter there is no `?`
     * fragment off, but for `#!...` and `#/...`, by which scripts tell pages apart
 
-    About 3 us for a URL without query, escapes and the like, 20 to 40 for others.
+    About 5 us for a URL without query, escapes and the like, 40 for others (a 2017 server core).
     """
     url = url.strip(CONTROLS).translate(INSIDE)
     if plain := PLAIN.fullmatch(url):
