@@ -12,7 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 
 CONTROLS = "".join(map(chr, range(0x21)))  # and space: off at both ends, as the URL standard says
 INSIDE = str.maketrans("", "", "\t\n\r")  # and these anywhere
-PORTS = {"http": 80, "https": 443}
+SCHEMES = ("http", "https")
+DOTS = ".。．｡"  # of a host (RFC 3490, section 3.1)
+PORTS = (None, 80, 443)  # of either scheme, for the two are one
 UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # an escape, a % that begins none, or a byte that path and query may not hold
 ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?|[^A-Za-z0-9._~/:@!$&'()*+,;=?\[\]-]")
@@ -36,7 +38,7 @@ def canonical(url: str) -> str:
     http(s) URL with a host is returned so, unchanged otherwise. Of an http(s) URL:
 
     * scheme `http`; host lower-cased, non-ASCII as IDNA (2003), without a dot at its end and without `www.`;
-      the scheme's own default port is off; user and password stay
+      ports 80 and 443 are off; user and password stay
     * path without dot segments, a session (`;jsessionid=`) and slashes at its ends, but `/` where it is empty
     * percent-encoding: unreserved characters plain, others encoded, hex digits upper case, a `%` that encodes
       nothing as `%25`; letters keep their case
@@ -54,24 +56,25 @@ def canonical(url: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:  # brackets without an address, a port that is no number
         return url
-    if parts.scheme not in PORTS or not host:
+    if parts.scheme not in SCHEMES or not host:
         return url
     host = _host(host)
     if not host:
         return url
     user = parts.netloc.rpartition("@")[0]
-    place = (user + "@" if user else "") + host + ("" if port in (None, PORTS[parts.scheme]) else f":{port}")
+    place = (user + "@" if user else "") + host + ("" if port in PORTS else f":{port}")
     query, fragment = _query(parts.query), _fragment(parts)
     return f"http://{place}{_path(parts.path)}{query and '?' + query}{fragment and '#' + fragment}"
 
 
 def _host(host: str) -> str:
+    host = host.rstrip(DOTS)  # or IDNA refuses the empty label
     if not host.isascii():
         try:
             host = host.encode("idna").decode()
         except UnicodeError:
             host = host.lower()
-    host = host.rstrip(".")
+    host = host.rstrip(DOTS)  # that a label of nothing but ignored characters left
     while host.startswith("www.") and host.count(".") > 1:  # www.com is a name
         host = host[4:]
     return f"[{host}]" if ":" in host else host

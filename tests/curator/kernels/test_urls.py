@@ -22,8 +22,10 @@ from curator.kernels.urls import canonical
         ("http://example.com:/", "http://example.com/"),
         ("http://example.com:80/", "http://example.com/"),
         ("https://example.com:443/", "http://example.com/"),
-        ("https://example.com:80/", "http://example.com:80/"),
+        ("https://example.com:80/", "http://example.com/"),  # or its canonical form would have another one
+        ("http://example.com:443/", "http://example.com/"),
         ("https://www.example.com/a/", "http://example.com/a"),
+        ("http://é..", "http://xn--9ca/"),
         ("http://www.com/", "http://www.com/"),
         ("http://www.www.example.com./a", "http://example.com/a"),
         ("http://user:Pass@Example.com/", "http://user:Pass@example.com/"),
