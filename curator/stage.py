@@ -4,7 +4,8 @@ Four kinds, told apart by how much each must see:
 
     Reader       one part of an input file   makes documents
     Mapper       one batch                   adds or rewrites columns
-    Filter       one batch                   measures documents, then rejects by rule
+    Filter       one batch                   measures documents, then rejects by rule; an Edit (curator.edit)
+                                             is one that also cuts spans out of `text`
     CorpusStage  the whole corpus            sketches each batch, fits once on all sketches,
                                              and returns the Filter or Mapper that applies it
 
@@ -16,7 +17,7 @@ A stage opens no output files, counts nothing, logs nothing and swallows no erro
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -132,6 +133,22 @@ def at_most(reason: str, signal: str, limit: str) -> Rule:
     return Rule(reason, signal, limit, below=False)
 
 
+@dataclass(frozen=True)
+class Pass:
+    """A kernel that measures signals of text by their names. Filters side by side whose passes are equal are
+    measured in one call."""
+
+    kernel: str  # a contract of curator.kernels that takes a column and names
+    arguments: tuple[Any, ...] = ()  # what it takes beside
+
+    def measure(self, text: Column, names: tuple[str, ...]) -> Frame:
+        """Return the signals called `names`, one row a text."""
+        from curator import kernels
+
+        measured: Frame = getattr(kernels, self.kernel)(text, names, *self.arguments)
+        return measured
+
+
 class Filter(Stage):
     """Measures documents, then decides on the measurements alone.
 
@@ -141,7 +158,7 @@ class Filter(Stage):
 
     signals: ClassVar[Schema] = {}  # what measure returns beside `writes`
     rules: ClassVar[tuple[Rule, ...]] = ()
-    shared_pass: ClassVar[Callable[[Column, tuple[str, ...]], Frame] | None] = None
+    shared_pass: ClassVar[Pass | None] = None  # or a property: how the signals are measured follows from fields
 
     def stored(self) -> dict[str, str]:
         """Return what is kept under `signals/`: the signals, and columns that a rule decides on."""
@@ -151,18 +168,18 @@ class Filter(Stage):
     def measure(self, frame: Frame) -> Frame:
         """Return one row of `signals` and `writes` for each document, with the frame's index."""
         assert self.shared_pass is not None, f"{type(self).__name__} defines neither measure nor shared_pass"
-        return type(self).shared_pass(frame["text"], tuple(self.signals))  # type: ignore[misc]
+        return self.shared_pass.measure(frame["text"], tuple(self.signals))
 
     def reject(self, signals: Frame) -> dict[str, Column]:
         """Return, for each reason in order, the mask of documents to reject. The first one holds.
 
-        A null signal (not measured) rejects nothing.
+        A null signal (not measured) rejects nothing, nor does a rule whose limit is None.
         """
+        limits = {rule: getattr(self, rule.limit) for rule in self.rules}
         return {
-            rule.reason: signals[rule.signal] < getattr(self, rule.limit)
-            if rule.below
-            else signals[rule.signal] > getattr(self, rule.limit)
-            for rule in self.rules
+            rule.reason: signals[rule.signal] < limit if rule.below else signals[rule.signal] > limit
+            for rule, limit in limits.items()
+            if limit is not None
         }
 
     def explain(self, signals: Frame, reason: str) -> dict[str, Any]:

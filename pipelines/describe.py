@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 
+from curator.edit import Edit
 from curator.stage import CorpusStage, Filter, Mapper, Reader, Stage
 
-KINDS = {Reader: "reader", Mapper: "mapper", Filter: "filter", CorpusStage: "corpus stage"}
+KINDS = {Reader: "reader", Mapper: "mapper", Edit: "edit", Filter: "filter", CorpusStage: "corpus stage"}
 
 
 def list_stages(known: dict[str, type[Stage]]) -> str:

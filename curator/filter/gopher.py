@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from curator import kernels
-from curator.stage import Filter, Rule, Schema, at_least, at_most
+from curator.stage import Filter, Pass, Rule, Schema, at_least, at_most
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class GopherQuality(Filter):
         at_least("few_alpha_words", "alpha_words", "min_alpha_words"),
         at_least("few_stop_words", "stop_words", "min_stop_words"),
     )
-    shared_pass = staticmethod(kernels.text_signals)
+    shared_pass = Pass("text_signals")
 
 
 @dataclass(frozen=True)
@@ -104,4 +103,4 @@ class GopherRepetition(Filter):
         at_least("empty", "characters", "min_characters"),
         *(at_most(name, name, f"max_{name}") for name in signals if name != "characters"),
     )
-    shared_pass = staticmethod(kernels.text_signals)
+    shared_pass = Pass("text_signals")

@@ -136,7 +136,7 @@ class Steps:
                     signals[index] = stage.measure(frame)
             else:
                 names = tuple(dict.fromkeys(name for _, stage in each for name in stage.signals))
-                whole = shared(frame["text"], names)
+                whole = shared.measure(frame["text"], names)
                 signals |= {index: whole[list(stage.signals)] for index, stage in each}
             for index, _ in each:
                 self.counts[index].seconds += (time.perf_counter() - began) / len(each)
