@@ -24,6 +24,7 @@ _PLACES = {
     "Tokenize": "curator.tokenize.tokenizer",
     "Pack": "curator.tokenize.pack",
     "Pipeline": "curator.pipeline",
+    "profile": "curator.profiles",
 }
 
 __all__ = list(_PLACES)
