@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from curator.kernels import unicode
-from curator.kernels.bits import BLOCK, bits_within, compiled, ones, trailing_zeros
+from curator.kernels.bits import BLOCK, bits_within, compiled, copy_block, ones, trailing_zeros
 from curator.kernels.unicode import SPACE
 
 PADDING = 128  # bytes behind a text that are read, and ignored, by those that look at blocks
@@ -98,6 +98,19 @@ def trim_spaces(text: np.ndarray, classes: np.ndarray, start: int, stop: int) ->
             break
         stop = i
     return stop
+
+
+@compiled
+def copy_padded(data: np.ndarray, start: int, size: int, buffer: np.ndarray) -> None:
+    """Copy data[start : start + size] to the buffer, and PADDING zero bytes behind it."""
+    i = 0
+    while i + BLOCK <= size:
+        copy_block(data, start + i, buffer, i)
+        i += BLOCK
+    while i < size:
+        buffer[i] = data[start + i]
+        i += 1
+    buffer[size : size + PADDING] = 0
 
 
 @compiled

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from curator.kernels.bits import BLOCK, compiled, trailing_zeros
-from curator.kernels.counts import ONE, at, decode, equal, letters_at, signed, within
+from curator.kernels.counts import ONE, at, decode, equal, letters_at, signed, total, within
 from curator.kernels.unicode import ALPHA, ALPHABETIC, LINE_BREAK, PUNCTUATION, SPACE
 
 SPACES, ALPHAS, LETTERS, PLAIN, STARTS, NEWLINES, SIGNS = range(7)
@@ -27,8 +27,9 @@ def below(bit: int) -> Any:
 
 
 @compiled
-def mark(text: np.ndarray, classes: np.ndarray, marks: np.ndarray) -> bool:
-    """Fill marks[:blocks(len(text))], and tell whether the text has line breaks (str.splitlines) but newlines.
+def mark(text: np.ndarray, classes: np.ndarray, marks: np.ndarray) -> tuple[int, bool]:
+    """Fill marks[:blocks(len(text))]. Return the number of characters, and whether the text has line breaks
+    (str.splitlines) that are no newlines.
 
     marks  # (blocks, KINDS) uint64, bit i of a block for its i-th byte:
         SPACES    all bytes of characters that are white space; also those behind the text
@@ -37,6 +38,7 @@ def mark(text: np.ndarray, classes: np.ndarray, marks: np.ndarray) -> bool:
         STARTS    first bytes of characters
         NEWLINES  SIGNS: "#" and "…"
     """
+    characters = 0
     breaks = np.uint64(0)
     spilled = np.uint64(0)  # bytes of a space that began in the block before
     for block in range(blocks(len(text))):
@@ -53,11 +55,12 @@ def mark(text: np.ndarray, classes: np.ndarray, marks: np.ndarray) -> bool:
         breaks |= within(text, i, 0x0B, 0x0D) | within(text, i, 0x1C, 0x1E)
         row[SPACES], row[ALPHAS], row[LETTERS], row[PLAIN] = spaces, letters, letters, plain
         row[STARTS], row[NEWLINES], row[SIGNS] = starts, newlines, signs
+        characters += total(starts)
         spilled = np.uint64(0)
         if wide:
             spilled, broken = mark_wide(text, i, wide, classes, row)
             breaks |= broken
-    return breaks != 0
+    return characters, breaks != 0
 
 
 @compiled

@@ -1,4 +1,9 @@
-"""Count how much of a text repeated n-grams of words make up. An `index` is that of curator.kernels.word_counts."""
+"""Count how much of a text repeated n-grams of words make up. An `index` is that of curator.kernels.word_counts.
+
+Exact, but most places are ruled out first by a `sieve`: a table of small counts by hash, without keys.
+`Scratch` is room for it all: a space for hash tables (curator.kernels.repeats), the sieve (uint8), places and
+times (words uint32), repeats (words bool).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ from curator.kernels.counts import ONE, at, equal, signed
 from curator.kernels.repeats import empty_table, filled_bits, seen_before
 from curator.kernels.word_counts import FACTOR, SEED, Hash, Index, copy_word, hash_bytes
 
+Scratch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 FINGERPRINT = 16  # bytes: two loads
 
 
@@ -49,32 +55,75 @@ def first_place(table: np.ndarray, key: Hash, i: int, place_bits: int) -> int:
 
 
 @compiled
-def candidates(places: int, repeats: np.ndarray) -> int:
-    """Count the n-grams that may repeat: both their (n - 1)-grams do."""
+def sieve_size(words: int) -> int:
+    """Return the size of a sieve: a power of two, 8 slots a word at least, so that few share one by chance."""
+    return filled_bits(8 * words + 64) + 1
+
+
+@compiled
+def clean(sieve: np.ndarray, words: int) -> np.ndarray:
+    """Return the part of the sieve that so many words need, cleared."""
+    part = sieve[: sieve_size(words)]
+    part[:] = 0
+    return part
+
+
+@compiled
+def note(sieve: np.ndarray, key: Hash) -> None:
+    """Note a key in its slot, once or more often: 1, or 2. There is no branch in it, so it costs little."""
+    slot = key >> np.uint64(24) & np.uint64(len(sieve) - 1)
+    sieve[slot] = min(np.uint8(sieve[slot] + np.uint8(1)), np.uint8(2))
+
+
+@compiled
+def noted_twice(sieve: np.ndarray, key: Hash) -> bool:
+    """Tell whether the key may have been noted twice; false if it surely was not."""
+    return at(sieve, signed(key >> np.uint64(24) & np.uint64(len(sieve) - 1))) > 1
+
+
+@compiled
+def list_pairs(words: int, hashes: np.ndarray, sieve: np.ndarray, places: np.ndarray) -> int:
+    """Fill `places` with the words at which a 2-gram starts that may repeat; return how many."""
+    slots, many = clean(sieve, words), 0
+    for i in range(words - 1):
+        note(slots, hash_ngram(hashes, i, 2))
+    for i in range(words - 1):
+        places[many] = i
+        many += noted_twice(slots, hash_ngram(hashes, i, 2))
+    return many
+
+
+@compiled
+def list_longer(starts: int, repeats: np.ndarray, places: np.ndarray) -> int:
+    """Do so for n-grams: an n-gram only repeats where both its (n - 1)-grams do, as `repeats` tells of each word."""
     many = 0
-    for i in range(places):
+    for i in range(starts):
+        places[many] = i
         many += repeats[i] & repeats[i + 1]
     return many
 
 
 @compiled
 def top_ngram(
-    n: int, words: int, hashes: np.ndarray, space: np.ndarray, times: np.ndarray, repeats: np.ndarray
+    n: int,
+    words: int,
+    hashes: np.ndarray,
+    places: np.ndarray,
+    space: np.ndarray,
+    times: np.ndarray,
+    repeats: np.ndarray,
 ) -> tuple[int, int]:
     """Return where the most frequent n-gram is first, of several the one that comes first, and how often it is.
 
-    repeats  # (words) bool: whether the (n - 1)-gram at a word occurs twice; becomes that of the n-gram
+    places   # the words at which an n-gram starts that may repeat
     times    # (words) uint32: scratch
-    An n-gram only repeats where both its (n - 1)-grams do.
+    repeats  # (words) bool: filled with whether the n-gram at a word occurs twice
     """
-    places = words - n + 1
-    table, place_bits = empty_table(space, candidates(places, repeats)), filled_bits(words)
+    table, place_bits = empty_table(space, len(places)), filled_bits(words)
+    repeats[:words] = False
     most, best = 1, 0
-    for i in range(places):
-        is_candidate = repeats[i] & repeats[i + 1]
-        repeats[i] = False
-        if not is_candidate:
-            continue
+    for place in places:
+        i = signed(place)
         first = first_place(table, hash_ngram(hashes, i, n), i, place_bits)
         if first == i:
             times[i] = 1
@@ -88,25 +137,17 @@ def top_ngram(
 
 
 @compiled
-def repeated_ngrams(n: int, words: int, index: Index, space: np.ndarray, repeats: np.ndarray) -> int:
+def repeated_ngrams(
+    n: int, words: int, index: Index, places: np.ndarray, space: np.ndarray, repeats: np.ndarray
+) -> int:
     """Return the characters, with single spaces, of the n-grams that stand earlier already, each character once
-    where they overlap (NeMo Curator).
-
-    repeats  # as in `top_ngram`
-    """
+    where they overlap (NeMo Curator). `places` and `repeats` are as in `top_ngram`."""
     _, hashes, _, ends = index
-    places = words - n + 1
-    many = candidates(places, repeats)
-    if many == 0:
-        repeats[:places] = False
-        return 0
-    table, place_bits = empty_table(space, many), filled_bits(words)
+    repeats[:words] = False
+    table, place_bits = empty_table(space, len(places)), filled_bits(words)
     total = covered = 0  # the first word behind what is counted
-    for i in range(places):
-        is_candidate = repeats[i] & repeats[i + 1]
-        repeats[i] = False
-        if not is_candidate:
-            continue
+    for place in places:
+        i = signed(place)
         first = first_place(table, hash_ngram(hashes, i, n), i, place_bits)
         if first < i:
             repeats[i] = repeats[first] = True
@@ -117,35 +158,36 @@ def repeated_ngrams(n: int, words: int, index: Index, space: np.ndarray, repeats
 
 
 @compiled
-def mark_repeats(shortest: int, words: int, index: Index, space: np.ndarray, repeats: np.ndarray) -> None:
-    """Set repeats[i] where an n-gram of `shortest` or more words that starts at word i may repeat.
+def fingerprint(letters: np.ndarray, start: int) -> Hash:
+    """Return a hash of FINGERPRINT letters."""
+    return fold_multiply(load64(letters, start) ^ SEED, load64(letters, start + 8) ^ FACTOR)
 
-    It repeats only where its first FINGERPRINT bytes do (spaces do not count), or it is shorter.
+
+@compiled
+def list_repeats(shortest: int, words: int, index: Index, sieve: np.ndarray, places: np.ndarray) -> int:
+    """Fill `places` with the words at which an n-gram of `shortest` or more words may repeat; return how many.
+
+    It repeats only where its first FINGERPRINT bytes do (spaces do not count), or it is shorter. Behind the
+    last word stand PADDING bytes, the same for all.
     """
     letters, _, stops, _ = index
-    table, place_bits = empty_table(space, words), filled_bits(words)
-    size = end_of(stops, words)
-    for i in range(words):
-        repeats[i] = False
-        if i + shortest > words:
-            continue
+    slots, many = clean(sieve, words), 0
+    for i in range(words - shortest + 1):
+        note(slots, fingerprint(letters, end_of(stops, i)))
+    for i in range(words - shortest + 1):
         start = end_of(stops, i)
-        if end_of(stops, i + shortest) - start < FINGERPRINT:
-            repeats[i] = True
-        if start + FINGERPRINT > size:
-            continue
-        key = fold_multiply(load64(letters, start) ^ SEED, load64(letters, start + 8) ^ FACTOR) | ONE
-        first = first_place(table, key, i, place_bits)
-        if first < i:
-            repeats[i] = repeats[first] = True
+        is_short = end_of(stops, i + shortest) - start < FINGERPRINT
+        places[many] = i
+        many += is_short | noted_twice(slots, fingerprint(letters, start))
+    return many
 
 
 @compiled
 def duplicate_ngrams(n: int, words: int, index: Index, space: np.ndarray, places: np.ndarray) -> int:
     """Return the characters, without spaces, of the n-grams that stand earlier already.
 
-    A duplicate is counted once: reading goes on behind it. Only `places`, the words where `mark_repeats`
-    found that an n-gram may repeat, are looked at. Equal is what reads alike without spaces.
+    A duplicate is counted once: reading goes on behind it. Only `places`, of `list_repeats`, are looked at.
+    Equal is what reads alike without spaces.
     """
     letters, _, stops, ends = index
     table = empty_table(space, len(places))
@@ -208,25 +250,19 @@ def deleted_by(text: np.ndarray, best: int, n: int, index: Index, needle: np.nda
 
 @compiled
 def count_top_ngrams(
-    text: np.ndarray,
-    index: Index,
-    space: np.ndarray,
-    times: np.ndarray,
-    repeats: np.ndarray,
-    needle: np.ndarray,
-    deletes: bool,
-    row: Any,
+    text: np.ndarray, index: Index, scratch: Scratch, needle: np.ndarray, deletes: bool, row: Any
 ) -> None:
     """Count the characters, with single spaces, of the most frequent 2- to 4-grams, all their occurrences; and if
     asked those that go when they are deleted, with those of repeated 5- to 10-grams.
 
     Where there are fewer than n words, all characters go: NeMo Curator rejects such a text.
     """
-    words, ends = row.words, index[3]
+    space, sieve, places, times, repeats = scratch
+    words, hashes, ends = row.words, index[1], index[3]
     top, gone = np.zeros(5, np.int64), np.full(11, row.characters)
-    repeats[:words] = True
     for n in range(2, min(4, words) + 1):
-        best, most = top_ngram(n, words, index[1], space, times, repeats)
+        many = list_pairs(words, hashes, sieve, places) if n == 2 else list_longer(words - n + 1, repeats, places)
+        best, most = top_ngram(n, words, hashes, places[:many], space, times, repeats)
         top[n] = (end_of(ends, best + n) - end_of(ends, best) + n - 1) * most
         if deletes:
             gone[n] = deleted_by(text, best, n, index, needle)
@@ -234,25 +270,21 @@ def count_top_ngrams(
     if not deletes:
         return
     for n in range(5, min(10, words) + 1):
-        gone[n] = repeated_ngrams(n, words, index, space, repeats)
+        many = list_longer(words - n + 1, repeats, places)
+        gone[n] = repeated_ngrams(n, words, index, places[:many], space, repeats)
     row.deleted_2_gram, row.deleted_3_gram, row.deleted_4_gram = gone[2], gone[3], gone[4]
     row.repeated_5_gram, row.repeated_6_gram, row.repeated_7_gram = gone[5], gone[6], gone[7]
     row.repeated_8_gram, row.repeated_9_gram, row.repeated_10_gram = gone[8], gone[9], gone[10]
 
 
 @compiled
-def count_duplicate_ngrams(
-    index: Index, space: np.ndarray, scratch: np.ndarray, repeats: np.ndarray, row: Any
-) -> None:
+def count_duplicate_ngrams(index: Index, scratch: Scratch, row: Any) -> None:
     """Count the characters of the duplicate 5- to 10-grams."""
+    space, sieve, places, _, _ = scratch
     words = row.words
-    mark_repeats(5, words, index, space, repeats)
-    many = 0
-    for i in range(words):
-        scratch[many] = i
-        many += repeats[i]
+    many = list_repeats(5, words, index, sieve, places)
     found = np.empty(11, np.int64)
     for n in range(5, 11):
-        found[n] = duplicate_ngrams(n, words, index, space, scratch[:many])
+        found[n] = duplicate_ngrams(n, words, index, space, places[:many])
     row.duplicate_5_gram, row.duplicate_6_gram, row.duplicate_7_gram = found[5], found[6], found[7]
     row.duplicate_8_gram, row.duplicate_9_gram, row.duplicate_10_gram = found[8], found[9], found[10]

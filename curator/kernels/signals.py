@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 
 from curator.kernels.bits import compiled
-from curator.kernels.counts import PADDING, char_classes, characters, count_kinds, count_symbols, count_urls
+from curator.kernels.counts import PADDING, char_classes, copy_padded, count_kinds, count_symbols, count_urls
 from curator.kernels.line_counts import count_duplicate_lines, count_lines, count_split_lines
 from curator.kernels.marks import KINDS, blocks, find_newlines, mark
-from curator.kernels.ngrams import count_duplicate_ngrams, count_top_ngrams
+from curator.kernels.ngrams import count_duplicate_ngrams, count_top_ngrams, sieve_size
 from curator.kernels.phrases import count_boilerplate
 from curator.kernels.repeats import count_paragraphs, count_sections, empty_table, table_size
 from curator.kernels.word_counts import count_middle, count_words
@@ -258,16 +258,17 @@ def _count_texts(
         np.empty(most_words, np.uint32),
         np.empty(most_words, np.uint32),
     )
-    scratch, flags = np.empty(most_words, np.uint32), np.empty(most_words, np.bool_)
-    needle = np.empty(longest + PADDING, np.uint8)
     space = np.empty(table_size(most_words), np.uint64)
+    sieve = np.empty(sieve_size(most_words), np.uint8)
+    places, times = np.empty(most_words, np.uint32), np.empty(most_words, np.uint32)
+    flags = np.empty(most_words, np.bool_)
+    scratch = (space, sieve, places, times, flags)
+    needle = np.empty(longest + PADDING, np.uint8)
     for i in range(len(counts)):
         size = offsets[i + 1] - offsets[i]
-        buffer[:size] = data[offsets[i] : offsets[i + 1]]
-        buffer[size : size + PADDING] = 0
+        copy_padded(data, offsets[i], size, buffer)
         text, row = buffer[:size], counts[i]
-        row.characters = characters(text)
-        has_breaks = mark(text, classes, marks)
+        row.characters, has_breaks = mark(text, classes, marks)
         newlines = newline_places[: find_newlines(marks, size, newline_places)]
         if wanted.symbols:
             count_symbols(text, row)
@@ -278,7 +279,7 @@ def _count_texts(
         if wanted.words:
             count_words(text, marks, index, row)
         if wanted.middle:
-            count_middle(index[3], scratch, row)
+            count_middle(index[3], places, row)
         if wanted.lines:
             count_lines(text, classes, newlines, row)
             if has_breaks:
@@ -289,10 +290,10 @@ def _count_texts(
         if wanted.paragraphs:
             count_paragraphs(text, classes, newlines, empty_table(space, len(newlines) // 2 + 2), row)
         if wanted.sections:
-            sections = count_sections(text, newlines, empty_table(space, len(newlines) // 2 + 2), scratch, row)
+            sections = count_sections(text, newlines, empty_table(space, len(newlines) // 2 + 2), places, row)
             if wanted.boilerplate:
-                count_boilerplate(text, scratch, sections, flags, row)
+                count_boilerplate(text, places, sections, flags, row)
         if wanted.top_ngrams:
-            count_top_ngrams(text, index, space, scratch, flags, needle, wanted.deleted_ngrams, row)
+            count_top_ngrams(text, index, scratch, needle, wanted.deleted_ngrams, row)
         if wanted.duplicate_ngrams:
-            count_duplicate_ngrams(index, space, scratch, flags, row)
+            count_duplicate_ngrams(index, scratch, row)

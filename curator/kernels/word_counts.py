@@ -21,10 +21,8 @@ Index = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 Hash = Any  # uint64
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-STOP_CODES = np.array([int.from_bytes(word.encode(), "little") for word in STOP_WORDS], np.uint64)
-STOP_LENGTHS = np.array([len(word) for word in STOP_WORDS])
-LONGEST_STOP_WORD = max(map(len, STOP_WORDS))
 SEED, FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)  # odd, without a pattern
+STOP_FACTOR = np.uint64(0xA648A7DD06839EB9)  # spreads the eight words over sixteen slots
 WIDTH = 8  # bytes of a word that are looked at in one step
 
 
@@ -55,12 +53,23 @@ def copy_word(text: np.ndarray, start: int, stop: int, letters: np.ndarray, plac
 
 
 @compiled
-def stop_word(head: Any, size: int) -> int:
-    """Return a bit for the stop word these bytes are, 0 if they are none. `head` holds no others."""
-    found = 0
-    for k in range(len(STOP_CODES)):
-        found |= signed((STOP_CODES[k] == head) & (STOP_LENGTHS[k] == size)) << k
-    return found
+def stop_slot(head: Any) -> Any:
+    """Return the slot of STOP_CODES where a stop word would be whose letters are these."""
+    return head * STOP_FACTOR >> np.uint64(60)
+
+
+def _stop_table() -> tuple[np.ndarray, np.ndarray]:
+    """Return the letters (uint64) and lengths of the stop words, each in its slot; 0 in the other slots."""
+    codes, lengths = np.zeros(16, np.uint64), np.zeros(16, np.int64)
+    for word in STOP_WORDS:
+        head = int.from_bytes(word.encode(), "little")
+        slot = (head * int(STOP_FACTOR)) % (1 << 64) >> 60
+        assert not lengths[slot], "STOP_FACTOR puts two words into one slot"
+        codes[slot], lengths[slot] = head, len(word)
+    return codes, lengths
+
+
+STOP_CODES, STOP_LENGTHS = _stop_table()
 
 
 @compiled
@@ -126,6 +135,7 @@ def count_words(text: np.ndarray, marks: np.ndarray, index: Index, row: Any) -> 
     words = symbols = symbol_characters = marked_words = stop_mask = stop_count = longest = 0
     inner = 0  # characters in words before this block
     start = -1  # of the word that is open
+    place = end = 0  # bytes and characters of the words before
     before = carry = np.uint64(0)
     stops[0] = ends[0] = 0
     for block in range(blocks(len(text))):
@@ -142,17 +152,17 @@ def count_words(text: np.ndarray, marks: np.ndarray, index: Index, row: Any) -> 
                 begins &= begins - ONE
             bit = trailing_zeros(closes)
             stop = base + bit
-            size, place = stop - start, signed(at(stops, words))
-            end = inner + total(first_bytes & below(bit))
-            length = end - signed(at(ends, words))
+            size = stop - start
+            length = inner + total(first_bytes & below(bit)) - end
+            end += length
             head = load64(text, start) & low_bytes(min(size, WIDTH))
             if size <= WIDTH:
                 store64(letters, place, head)
                 value = fold_multiply(head ^ SEED, np.uint64(size) ^ FACTOR)
-                if size <= LONGEST_STOP_WORD:
-                    found = stop_word(head, size)
-                    stop_mask |= found
-                    stop_count += found != 0
+                slot = stop_slot(head)
+                found = (at(STOP_CODES, slot) == head) & (at(STOP_LENGTHS, slot) == size)
+                stop_mask |= signed(found) << signed(slot)
+                stop_count += found
             else:
                 copy_word(text, start, stop, letters, place)
                 value = hash_bytes(text, start, stop)
@@ -165,7 +175,8 @@ def count_words(text: np.ndarray, marks: np.ndarray, index: Index, row: Any) -> 
             longest = max(longest, length)
             hashes[words] = value
             words += 1
-            stops[words] = place + size
+            place += size
+            stops[words] = place
             ends[words] = end
             start = -1
         if begins:
