@@ -2,7 +2,7 @@
 
 Exact, but most places are ruled out first by a `sieve`: a table of small counts by hash, without keys.
 `Scratch` is room for it all: a space for hash tables (curator.kernels.repeats), the sieve (uint8), places and
-times (words uint32), repeats (words bool).
+times (words uint32), repeats (words bool), keys (words, 6 uint64).
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import numpy as np
 
 from curator.kernels.bits import BLOCK, compiled, fold_multiply, load64, trailing_zeros
 from curator.kernels.counts import ONE, at, equal, signed
+from curator.kernels.marks import below
 from curator.kernels.repeats import empty_table, filled_bits, seen_before
-from curator.kernels.word_counts import FACTOR, SEED, Hash, Index, copy_word, hash_bytes
+from curator.kernels.word_counts import FACTOR, SEED, WIDTH, Hash, Index, copy_word
 
-Scratch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Scratch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 FINGERPRINT = 16  # bytes: two loads
 
 
@@ -56,8 +57,8 @@ def first_place(table: np.ndarray, key: Hash, i: int, place_bits: int) -> int:
 
 @compiled
 def sieve_size(words: int) -> int:
-    """Return the size of a sieve: a power of two, 8 slots a word at least, so that few share one by chance."""
-    return filled_bits(8 * words + 64) + 1
+    """Return the size of a sieve: a power of two, 16 slots a word at least, so that few share one by chance."""
+    return filled_bits(16 * words + 64) + 1
 
 
 @compiled
@@ -94,12 +95,15 @@ def list_pairs(words: int, hashes: np.ndarray, sieve: np.ndarray, places: np.nda
 
 
 @compiled
-def list_longer(starts: int, repeats: np.ndarray, places: np.ndarray) -> int:
-    """Do so for n-grams: an n-gram only repeats where both its (n - 1)-grams do, as `repeats` tells of each word."""
+def keep_longer(places: np.ndarray, repeats: np.ndarray) -> int:
+    """Move to the front those of `places` at which an n-gram may repeat, and return how many: both its (n - 1)-grams
+    do, as `repeats` tells of each word, which is cleared."""
     many = 0
-    for i in range(starts):
+    for place in places:
+        i = signed(place)
         places[many] = i
         many += repeats[i] & repeats[i + 1]
+        repeats[i] = False
     return many
 
 
@@ -117,10 +121,9 @@ def top_ngram(
 
     places   # the words at which an n-gram starts that may repeat
     times    # (words) uint32: scratch
-    repeats  # (words) bool: filled with whether the n-gram at a word occurs twice
+    repeats  # (words) bool, false: set where the n-gram at a word occurs twice
     """
     table, place_bits = empty_table(space, len(places)), filled_bits(words)
-    repeats[:words] = False
     most, best = 1, 0
     for place in places:
         i = signed(place)
@@ -143,7 +146,6 @@ def repeated_ngrams(
     """Return the characters, with single spaces, of the n-grams that stand earlier already, each character once
     where they overlap (NeMo Curator). `places` and `repeats` are as in `top_ngram`."""
     _, hashes, _, ends = index
-    repeats[:words] = False
     table, place_bits = empty_table(space, len(places)), filled_bits(words)
     total = covered = 0  # the first word behind what is counted
     for place in places:
@@ -167,8 +169,8 @@ def fingerprint(letters: np.ndarray, start: int) -> Hash:
 def list_repeats(shortest: int, words: int, index: Index, sieve: np.ndarray, places: np.ndarray) -> int:
     """Fill `places` with the words at which an n-gram of `shortest` or more words may repeat; return how many.
 
-    It repeats only where its first FINGERPRINT bytes do (spaces do not count), or it is shorter. Behind the
-    last word stand PADDING bytes, the same for all.
+    It repeats only where its first FINGERPRINT bytes do (spaces do not count), or it is shorter. Bytes behind
+    the last word are read, whatever they are: they only make a fingerprint that is not asked for.
     """
     letters, _, stops, _ = index
     slots, many = clean(sieve, words), 0
@@ -183,21 +185,46 @@ def list_repeats(shortest: int, words: int, index: Index, sieve: np.ndarray, pla
 
 
 @compiled
-def duplicate_ngrams(n: int, words: int, index: Index, space: np.ndarray, places: np.ndarray) -> int:
+def hash_spans(words: int, index: Index, places: np.ndarray, keys: np.ndarray) -> None:
+    """Fill keys[place, n - 5] with hashes of the letters of the n-grams, 5 to 10 words, that start at the places;
+    they are 0 where the text ends before."""
+    letters, _, stops, _ = index
+    for k in range(len(places)):
+        i = signed(places[k])
+        start = place = end_of(stops, i)
+        value = SEED
+        for n in range(5, 11):
+            keys[k, n - 5] = 0
+            if i + n > words:
+                continue
+            stop = end_of(stops, i + n)
+            while place + WIDTH <= stop:
+                value = fold_multiply(value ^ load64(letters, place), FACTOR)
+                place += WIDTH
+            tail = load64(letters, place) & below(8 * (stop - place))
+            keys[k, n - 5] = fold_multiply(value ^ tail, FACTOR ^ np.uint64(stop - start)) | ONE
+
+
+@compiled
+def duplicate_ngrams(
+    n: int, index: Index, places: np.ndarray, keys: np.ndarray, space: np.ndarray, sieve: np.ndarray
+) -> int:
     """Return the characters, without spaces, of the n-grams that stand earlier already.
 
-    A duplicate is counted once: reading goes on behind it. Only `places`, of `list_repeats`, are looked at.
-    Equal is what reads alike without spaces.
+    A duplicate is counted once: reading goes on behind it. Only `places`, of `list_repeats`, are looked at;
+    `keys` are theirs. Equal is what reads alike without spaces.
     """
-    letters, _, stops, ends = index
+    ends = index[3]
+    slots = clean(sieve, len(places))
+    for key in keys[:, n - 5]:
+        note(slots, key)
     table = empty_table(space, len(places))
-    total = 0
-    free = 0  # the first word behind the last duplicate
-    for place in places:
-        i = signed(place)
-        if i < free or i + n > words:
+    total = free = 0  # the first word behind the last duplicate
+    for k in range(len(places)):
+        i, key = signed(places[k]), keys[k, n - 5]
+        if not noted_twice(slots, key) or i < free or key == 0:
             continue
-        if seen_before(table, hash_bytes(letters, end_of(stops, i), end_of(stops, i + n))):
+        if seen_before(table, key):
             total += end_of(ends, i + n) - end_of(ends, i)
             free = i + n
     return total
@@ -257,11 +284,13 @@ def count_top_ngrams(
 
     Where there are fewer than n words, all characters go: NeMo Curator rejects such a text.
     """
-    space, sieve, places, times, repeats = scratch
+    space, sieve, places, times, repeats, _ = scratch
     words, hashes, ends = row.words, index[1], index[3]
     top, gone = np.zeros(5, np.int64), np.full(11, row.characters)
+    repeats[: words + 1] = False
+    many = list_pairs(words, hashes, sieve, places)
     for n in range(2, min(4, words) + 1):
-        many = list_pairs(words, hashes, sieve, places) if n == 2 else list_longer(words - n + 1, repeats, places)
+        many = many if n == 2 else keep_longer(places[:many], repeats)
         best, most = top_ngram(n, words, hashes, places[:many], space, times, repeats)
         top[n] = (end_of(ends, best + n) - end_of(ends, best) + n - 1) * most
         if deletes:
@@ -270,7 +299,7 @@ def count_top_ngrams(
     if not deletes:
         return
     for n in range(5, min(10, words) + 1):
-        many = list_longer(words - n + 1, repeats, places)
+        many = keep_longer(places[:many], repeats)
         gone[n] = repeated_ngrams(n, words, index, places[:many], space, repeats)
     row.deleted_2_gram, row.deleted_3_gram, row.deleted_4_gram = gone[2], gone[3], gone[4]
     row.repeated_5_gram, row.repeated_6_gram, row.repeated_7_gram = gone[5], gone[6], gone[7]
@@ -280,11 +309,12 @@ def count_top_ngrams(
 @compiled
 def count_duplicate_ngrams(index: Index, scratch: Scratch, row: Any) -> None:
     """Count the characters of the duplicate 5- to 10-grams."""
-    space, sieve, places, _, _ = scratch
-    words = row.words
-    many = list_repeats(5, words, index, sieve, places)
+    space, sieve, room, _, _, all_keys = scratch
+    places = room[: list_repeats(5, row.words, index, sieve, room)]
+    keys = all_keys[: len(places)]
+    hash_spans(row.words, index, places, keys)
     found = np.empty(11, np.int64)
     for n in range(5, 11):
-        found[n] = duplicate_ngrams(n, words, index, space, places[:many])
+        found[n] = duplicate_ngrams(n, index, places, keys, space, sieve)
     row.duplicate_5_gram, row.duplicate_6_gram, row.duplicate_7_gram = found[5], found[6], found[7]
     row.duplicate_8_gram, row.duplicate_9_gram, row.duplicate_10_gram = found[8], found[9], found[10]

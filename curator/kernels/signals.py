@@ -261,8 +261,9 @@ def _count_texts(
     space = np.empty(table_size(most_words), np.uint64)
     sieve = np.empty(sieve_size(most_words), np.uint8)
     places, times = np.empty(most_words, np.uint32), np.empty(most_words, np.uint32)
-    flags = np.empty(most_words, np.bool_)
-    scratch = (space, sieve, places, times, flags)
+    flags = np.empty(most_words + 1, np.bool_)
+    keys = np.empty((most_words, 6), np.uint64)
+    scratch = (space, sieve, places, times, flags, keys)
     needle = np.empty(longest + PADDING, np.uint8)
     for i in range(len(counts)):
         size = offsets[i + 1] - offsets[i]

@@ -23,6 +23,7 @@ Hash = Any  # uint64
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 SEED, FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)  # odd, without a pattern
 STOP_FACTOR = np.uint64(0xA648A7DD06839EB9)  # spreads the eight words over sixteen slots
+USUAL = 64  # characters: the median word is shorter, but for texts that are no prose
 WIDTH = 8  # bytes of a word that are looked at in one step
 
 
@@ -190,17 +191,29 @@ def count_words(text: np.ndarray, marks: np.ndarray, index: Index, row: Any) -> 
 
 @compiled
 def count_middle(ends: np.ndarray, lengths: np.ndarray, row: Any) -> None:
-    """Find the word in the middle by length, or the two of an even number: the number and their characters.
+    """Find the word in the middle by length, or the two of an even number: how many, and their characters.
 
     lengths  # (words) uint32: scratch
     """
     words = row.words
+    row.middle_words = row.middle_word_characters = 0
+    if not words:
+        return
+    times = np.zeros(USUAL + 1, np.int64)
     for i in range(words):
         lengths[i] = ends[i + 1] - ends[i]
-    row.middle_words = row.middle_word_characters = 0
-    if words:
-        ordered = np.sort(lengths[:words])
-        row.middle_words = 2 - words % 2
-        row.middle_word_characters = signed(ordered[words // 2])
-        if words % 2 == 0:
-            row.middle_word_characters += signed(ordered[words // 2 - 1])
+        times[min(signed(lengths[i]), USUAL)] += 1
+    row.middle_words = 2 - words % 2
+    row.middle_word_characters = nth_length(times, lengths[:words], words // 2)
+    if words % 2 == 0:
+        row.middle_word_characters += nth_length(times, lengths[:words], words // 2 - 1)
+
+
+@compiled
+def nth_length(times: np.ndarray, lengths: np.ndarray, n: int) -> int:
+    """Return the n-th of the lengths in order; `times` tells how often each is there, longer ones than USUAL as such."""
+    for length in range(USUAL):
+        n -= signed(times[length])
+        if n < 0:
+            return length
+    return signed(np.sort(lengths)[n + len(lengths) - signed(times[USUAL])])
