@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Iterator
@@ -23,6 +24,11 @@ def corpus(path: Path) -> pa.Table:
     """Return (id, text) with text as one large string array a chunk."""
     table = pq.read_table(path, columns=["id", "text"])
     return table.set_column(1, "text", table["text"].cast(pa.large_string()))
+
+
+def short_digest(text: str) -> str:
+    """Return 16 hex digits that tell texts apart; the peers' script makes the same."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def text_mb(table: pa.Table) -> float:

@@ -1,7 +1,7 @@
 """Our side of the library benchmarks: decoded Arrow in, decisions out; only the call is timed.
 
 Run as a program by the benchmarks: TASK INPUT ANSWER [SETTINGS]. TASK is dedup or filters; settings, as
-JSON, are fields of FuzzyDedup.
+JSON, are fields of FuzzyDedup, or the words that filters count.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from curator.clean.c4_lines import C4Lines
+from curator.filter.c4 import C4Quality
+from curator.filter.fineweb import FineWebQuality
 
 from benchmarks import inputs
-from curator import frames, kernels
+from curator import frames
 from curator.dedup.fuzzy import FuzzyDedup
 from curator.dedup.near.in_memory import Found
 from curator.filter.gopher import GopherQuality, GopherRepetition
@@ -44,19 +47,28 @@ def deduplicate(text: pa.LargeStringArray, **settings: Any) -> Found:
     return FuzzyDedup(**settings).find(text)
 
 
-def filters(text: pa.LargeStringArray) -> list[np.ndarray]:
-    """Return, for GopherQuality and GopherRepetition, each text's first reason to go, "" where it stays."""
-    stages = (GopherQuality(), GopherRepetition())
-    names = tuple(dict.fromkeys(name for stage in stages for name in stage.signals))
-    found: list[list[np.ndarray]] = [[], []]
+def filters(text: pa.LargeStringArray, words: str = "whitespace") -> dict[str, Any]:
+    """Return each text's first reason to go, "" where it stays, by GopherQuality, GopherRepetition, FineWebQuality
+    and C4's two stages; C4's without the rule on sentences too; and the text that C4 leaves."""
+    judges = (GopherQuality(words=words), GopherRepetition(words=words), FineWebQuality(words=words))
+    names = tuple(dict.fromkeys(name for stage in judges for name in stage.signals))
+    lines, whole, but_sentences = C4Lines(min_characters=0), C4Quality(), C4Quality(min_sentences=0)
+    shared = judges[0].shared_pass
+    found: list[list[np.ndarray]] = [[] for _ in (*judges, whole, but_sentences)]
+    left = []
     for batch in batches(text):
-        signals = kernels.text_signals(frames.from_arrow(pa.table({"text": batch}))["text"], names)
-        for reasons, stage in zip(found, stages, strict=True):
+        frame = frames.from_arrow(pa.table({"text": batch}))
+        signals = shared.measure(frame["text"], names)
+        edited = lines.measure(frame)
+        left.append(frames.column_to_arrow(edited["text"]))
+        of_lines = whole.measure(edited)
+        judged = [(stage, signals[list(stage.signals)]) for stage in judges]
+        for reasons, (stage, own) in zip(found, [*judged, (whole, of_lines), (but_sentences, of_lines)], strict=True):
             said = np.full(len(batch), "", dtype=object)
-            for reason, mask in first_reasons(stage.reject(signals[list(stage.signals)])).items():
+            for reason, mask in first_reasons(stage.reject(own)).items():
                 said[mask.to_numpy(dtype=bool)] = reason
             reasons.append(said)
-    return [np.concatenate(reasons) for reasons in found]
+    return {"reasons": [np.concatenate(reasons) for reasons in found], "left": pa.concat_arrays(left)}
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
@@ -81,7 +93,8 @@ def main(task: str, source: str, answer: str, settings: str = "{}") -> None:
     if task == "dedup":
         said |= {"removed": result.removed.tolist(), "witness": result.witness.tolist()}
     else:
-        said |= {"reasons": [reasons.tolist() for reasons in result]}
+        said |= {"reasons": [reasons.tolist() for reasons in result["reasons"]]}
+        said |= {"left": [inputs.short_digest(one) for one in result["left"].to_pylist()]}
     Path(answer).write_text(json.dumps(said))
 
 

@@ -6,6 +6,7 @@ clock starts, and every library is warm.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import resource
@@ -63,22 +64,37 @@ def datatrove(texts: list[str]) -> dict[str, Any]:
 
 
 def filters(texts: list[str], whitespace: bool = True) -> dict[str, Any]:
-    """Gopher quality, then repetition on what it keeps: its own cost; the rest is judged off the clock."""
+    """Gopher quality, repetition, FineWeb and C4, each on what those before it keep: its own cost.
+
+    The rest is judged off the clock, as is C4 without its rule on sentences. All judge the text as it came.
+    """
     from datatrove.data import Document
-    from datatrove.pipeline.filters import gopher_quality_filter, gopher_repetition_filter
+    from datatrove.pipeline import filters as kinds
+    from datatrove.pipeline.filters import fineweb_quality_filter, gopher_quality_filter, gopher_repetition_filter
 
     if whitespace:
-        for module in (gopher_quality_filter, gopher_repetition_filter):
+        for module in (gopher_quality_filter, gopher_repetition_filter, fineweb_quality_filter):
             module.split_into_words = lambda text, language: text.split()
-    quality = gopher_quality_filter.GopherQualityFilter()
-    repetition = gopher_repetition_filter.GopherRepetitionFilter()
+    chain = [kinds.GopherQualityFilter(), kinds.GopherRepetitionFilter(), kinds.FineWebQualityFilter()]
+    chain.append(kinds.C4QualityFilter())  # last, for it edits
+    but_sentences = kinds.C4QualityFilter(min_num_sentences=-1)
     documents = [Document(text=text, id=str(row)) for row, text in enumerate(texts)]
+    found: list[list[Any]] = [[None] * len(texts) for _ in chain]
+    alive = range(len(texts))
     before = cpu_seconds()
-    first = [quality.filter(document) for document in documents]
-    second = [repetition.filter(d) if kept is True else None for d, kept in zip(documents, first)]
+    for reasons, judge in zip(found, chain):
+        for row in alive:
+            reasons[row] = judge.filter(documents[row])
+        alive = [row for row in alive if reasons[row] is True]
     cpu = cpu_seconds() - before
-    second = [repetition.filter(d) if said is None else said for d, said in zip(documents, second)]
-    return {"cpu": cpu, "reasons": [["" if s is True else s[1] for s in found] for found in (first, second)]}
+    for reasons, judge in zip(found, chain):
+        for row, said in enumerate(reasons):
+            if said is None:
+                reasons[row] = judge.filter(Document(text=texts[row], id=str(row)))
+    documents = [Document(text=text, id=str(row)) for row, text in enumerate(texts)]
+    found.append([but_sentences.filter(document) for document in documents])
+    left = [hashlib.blake2b(d.text.encode(), digest_size=8).hexdigest() for d in documents]
+    return {"cpu": cpu, "reasons": [["" if s is True else s[1] for s in one] for one in found], "left": left}
 
 
 def cpu_seconds() -> float:

@@ -52,10 +52,17 @@ def test_a_warc_is_cut_record_by_record(tmp_path):
 
 
 def test_a_decision_that_differs_is_reported_with_both_reasons():
-    ours = {"reasons": [["", "few_words"], ["duplicate_lines", ""]]}
-    peer = {"reasons": [["", "gopher_short_doc"], ["dup_para_frac", "empty"]]}
+    ours = {
+        "reasons": [["", "few_words"], ["duplicate_lines", ""], ["", ""], ["lorem_ipsum", ""], ["", "curly_bracket"]],
+        "left": ["a", "b"],
+    }
+    peer = {
+        "reasons": [["", "gopher_short_doc"], ["dup_para_frac", "empty"], ["", ""], ["curly_bracket", ""], ["", ""]],
+        "left": ["x", "y"],
+    }
     assert filters_library.mismatches(ours, peer) == [
-        (1, 0, "duplicate_lines", "dup_para_frac"), (1, 1, "", "empty")
+        [], [(0, "duplicate_lines", "dup_para_frac"), (1, "", "empty")], [], [],
+        [(1, "curly_bracket", ""), (0, "the text that is left", "")],
     ]  # fmt: skip
 
 
