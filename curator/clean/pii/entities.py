@@ -40,6 +40,7 @@ MAX_LOCAL = 64  # bytes, RFC 5321 4.5.3.1
 TOP_LEVEL = re.compile(rb"(?i)[a-z%b]{2,24}|xn--[0-9a-z\-]{1,59}" % TWO)
 FILES = set(b"png jpg jpeg gif svg webp css js html htm php json xml tgz gz txt pdf".split())
 RESERVED = re.compile(rb"(?i)(?:.*\.)?(?:example(?:\.(?:com|org|net|edu))?|test|invalid|localhost)")  # RFC 2606, 6761
+USERINFO = re.compile(rb"://[^\s:/@]{1,64}:[^\s/@]{0,80}$")
 DISGUISED = re.compile(
     rb"(?<![0-9A-Za-z._%+\-])[0-9A-Za-z_%+\-]{1,64}(?:\.[0-9A-Za-z_%+\-]{1,64}){0,3}"
     rb" {0,2}[\[({<] ?(?i:at) ?[\])}>] {0,2}(?P<domain>[0-9A-Za-z\-]{1,63}"
@@ -60,12 +61,13 @@ IPV6 = re.compile(
     rb"(?<![0-9A-Za-z_:.])([23][0-9A-Fa-f]{3}(?::{1,2}[0-9A-Fa-f]{1,4}){1,7}(?:::)?)(?![0-9A-Za-z_]|[.:][0-9A-Za-z:])"
 )
 
-# 4-4-4-4(-3), 4-6-5 and 4-6-4 digits with equal gaps, or none at all
+# 4-4-4-4(-3), 4-6-5 and 4-6-4 digits with equal gaps, or none at all; not four of more groups of four
 CARD = re.compile(
-    rb"(?<![0-9A-Za-z_.])(?<![0-9][,\-/])(?:[0-9]{14,19}|[0-9]{4}([ \-])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{3})?"
-    rb"|[0-9]{4}([ \-])[0-9]{6}\2[0-9]{4,5})(?![0-9A-Za-z_]|[.,\-][0-9])"
+    rb"(?<![0-9A-Za-z_.#])(?<![0-9][,\-/])(?<![0-9A-Z]{4} )(?:[0-9]{14,19}"
+    rb"|[0-9]{4}([ .\-])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{3})?|[0-9]{4}([ .\-])[0-9]{6}\2[0-9]{4,5})"
+    rb"(?![0-9A-Za-z_]|[.,\-][0-9]| [0-9]{4}\b)"
 )
-IBAN = re.compile(rb"(?<![0-9A-Za-z_])[A-Z]{2}[0-9]{2}(?:[ \-]?[0-9A-Z]){11,29}")
+IBAN = re.compile(rb"(?<![0-9A-Za-z_])(?:[A-Z]{2}[0-9]{2}(?:[ \-]?[0-9A-Z]){11,29}|[a-z]{2}[0-9]{2}[0-9a-z]{11,29})")
 SSN = re.compile(rb"(?<![0-9A-Za-z_])(?<![0-9][.,\-/])([0-9]{3})-([0-9]{2})-([0-9]{4})(?![0-9A-Za-z_]|[.\-][0-9])")
 NAMED_SSN = re.compile(
     rb"(?i:\bssn\b|\bsocial security(?: (?:number|no|num|card))?|\bsoc\.? ?sec\.?|\bss ?#)[ .:#()=-]{0,4}"
@@ -76,7 +78,7 @@ NAMED_SSN = re.compile(
 
 def emails(line: bytes) -> Iterator[tuple[int, int]]:
     """Yield addresses of mail (RFC 5321 lengths, no quoted local parts); not those set aside for examples, file
-    names such as icon@2x.png, nor the user of git@host:path."""
+    names such as icon@2x.png, the user of git@host:path, nor the password of a URL."""
     for match in EMAIL.finditer(line):
         labels = match["domain"].rstrip(b"-").split(b".")
         while len(labels) > 1 and not TOP_LEVEL.fullmatch(labels[-1]):
@@ -84,7 +86,8 @@ def emails(line: bytes) -> Iterator[tuple[int, int]]:
         domain = b".".join(labels)
         stop = match.start("domain") + len(domain)
         remote = match["local"] == b"git" and line[stop : stop + 1] == b":"
-        if len(labels) > 1 and len(match["local"]) <= MAX_LOCAL and _is_domain(labels) and not remote:
+        password = USERINFO.search(line, max(0, match.start() - 160), match.start())
+        if len(labels) > 1 and len(match["local"]) <= MAX_LOCAL and _is_domain(labels) and not (remote or password):
             yield match.start(), stop
 
 
@@ -124,14 +127,14 @@ def cards(line: bytes) -> Iterator[tuple[int, int]]:
 def ibans(line: bytes) -> Iterator[tuple[int, int]]:
     """Yield international bank account numbers (`checks.is_iban`), also with blanks or hyphens."""
     for match in IBAN.finditer(line):
-        length, taken, stop = IBAN_LENGTHS.get(match[0][:2].decode(), 0), 0, match.start()
+        length, taken, stop = IBAN_LENGTHS.get(match[0][:2].decode().upper(), 0), 0, match.start()
         for byte in match[0]:
             if taken == length:
                 break
             taken += byte not in b" -"
             stop += 1
         ends = not line[stop : stop + 1].isalnum()
-        if length and ends and is_iban(_without_gaps(line[match.start() : stop])):
+        if length and ends and is_iban(_without_gaps(line[match.start() : stop]).upper()):
             yield match.start(), stop
 
 
@@ -147,7 +150,7 @@ def ssns(line: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _without_gaps(number: bytes) -> str:
-    return number.translate(None, b" -").decode()
+    return number.translate(None, b" .-").decode()
 
 
 # In order of priority: of spans that begin together and are as long, the first one's kind is told.
@@ -157,13 +160,16 @@ ENTITIES = (
         r"(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}|gh[pousr]_[0-9A-Za-z]{36}|github_pat_|glpat-|xox[abeoprs]-|hooks\.slack|"
         r"AIza|GOCSPX-|ya29\.|[sr]k_(?:live|test)_|whsec_|sk-[0-9A-Za-z_\-]{32}|hf_[0-9A-Za-z]{34}|npm_[0-9A-Za-z]{36}|"
         r"PRIVATE KEY|pypi-AgEI|SG\.[0-9A-Za-z_\-]{22}|dop_v1_|[0-9]{8}:AA|eyJ[0-9A-Za-z_\-]{10}|"
+        r"://[^\s/@]+@|"
         r"(?i:key|secret|token|passwd|password|pwd|credential|credentials|id)"
         r"[\"']?[ \t]{0,4}(?:=|:)[ \t>=]{0,5}[\"'`]?[0-9A-Za-z_\-+/.=~!@#$%^&*]{12}",
         secrets.find,
         "REDACTED",
     ),
-    Entity("credit_card", r"[0-9]{14}|[0-9]{4}[ \-][0-9]{4}[ \-]?[0-9]{2}", cards, "0000 0000 0000 0000"),
-    Entity("iban", r"[A-Z]{2}[0-9]{2}(?:[ \-]?[0-9A-Z]){11}", ibans, "XX00 0000 0000 0000"),
+    Entity("credit_card", r"[0-9]{14}|[0-9]{4}[ .\-][0-9]{4}[ .\-]?[0-9]{2}", cards, "0000 0000 0000 0000"),
+    Entity(
+        "iban", r"[A-Z]{2}[0-9]{2}(?:[ \-]?[0-9A-Z]){11}|[a-z]{2}[0-9]{2}[0-9a-z]{11}", ibans, "XX00 0000 0000 0000"
+    ),
     Entity("us_ssn", r"[0-9]{3}[\- .]?[0-9]{2}[\- .]?[0-9]{4}", ssns, "000-00-0000"),
     Entity("email", r"@[0-9A-Za-z\-\x{c0}-\x{53f}]+\.[0-9A-Za-z\-\x{c0}-\x{53f}]", emails, "email@example.com"),
     Entity("ip", r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[23][0-9a-fA-F]{3}:[0-9a-fA-F:]", addresses, "192.0.2.1"),

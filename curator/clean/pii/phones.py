@@ -50,20 +50,22 @@ INTERNATIONAL = re.compile(
     rb"[+(0]" + BEFORE + rb"(?:(?<=\+) ?\(?|(?<=\()\+ ?|(?<=0)0[ \-/]?)[1-9]" + SEPARATED % (6, 15)
 )  # fmt: skip
 NORTH_AMERICAN = re.compile(  # (212) 555-1234, 212-555-1234, 1.212.555.1234
-    rb"[1(2-9]" + BEFORE + rb"(?:(?<=1)[ .\-]?\(?[2-9]|(?<=\()[2-9]|(?<=[2-9]))[0-9]{2}(?:\) ?-? ?|(?P<gap>[.\-]))"
+    rb"[1(2-9]" + BEFORE + rb"(?:(?<=1)[ .\-]?\(?[2-9]|(?<=\()[2-9]|(?<=[2-9]))[0-9]{2}(?:\) ?-? ?|(?P<gap>[ .\-]))"
     rb"(?P<exchange>[2-9][0-9]{2})(?(gap)(?P=gap)|[ .\-])(?P<line>[0-9]{4})" + EXTENSION + AFTER
 )  # fmt: skip
 BRACKETED = re.compile(  # (020) 7946 0958, (11) 91234-5678, 8 (495) 123-45-67
     rb"[78(]" + BEFORE + rb"(?:(?<=[78]) ?\(|(?<=\())[0-9]{2,5}\)(?:[ \-/]?[0-9]{2,8}){1,4}" + AFTER
 )
-TRUNK = re.compile(  # 020 7946 0958, 06.12.34.56.78, 090-1234-5678: the leading zero and two gaps or more
-    rb"0" + BEFORE + rb"(?<![0-9A-Fa-f][0-9] 0)(?<![0-9][A-Fa-f] 0)[1-9][0-9]{0,4}[ .\-/][0-9]{2,5}"
-    rb"(?:[ .\-][0-9]{2,4}){1,3}" + AFTER + rb"(?! [0-9A-Fa-f]{2}\b)"  # bytes of a hex dump go on
+TRUNK = re.compile(  # 020 7946 0958, 06.12.34.56.78, 090-1234-5678, 0171/1234567, 8-495-123-45-67
+    rb"[08]" + BEFORE + rb"(?<![0-9A-Fa-f][0-9] 0)(?<![0-9][A-Fa-f] 0)(?<![0-9]{4} 0)"
+    rb"(?:(?<=0)[1-9][0-9]{0,4}(?: / |[ .\-/])[0-9]{2,8}(?:[ .\-][0-9]{2,4}){0,3}"
+    rb"|(?<=8)(?:-[0-9]{3}){2}(?:-[0-9]{2}){2})" + AFTER + rb"(?! [0-9A-Fa-f]{2}\b)"  # bytes of a hex dump go on
 )  # fmt: skip
 NUMBER = re.compile(rb"[+(0-9](?<![0-9A-Za-z_+(](?s:.))[+(]?[0-9]?" + SEPARATED % (6, 14) + EXTENSION + AFTER)
 DATE = re.compile(rb"0?[1-9][./\- ](?:0?[1-9]|1[0-2])[./\- ](?:19|20)[0-9]{2}|[0-3]?[0-9][./-][01]?[0-9][./-][0-9]{4}")
 NORTH_LIKE = re.compile(rb"\([2-9][0-9]{2}\)[ \-]{0,2}[0-9]{3}[ .\-][0-9]{4}$")  # which has a rule of its own
 ENDS = re.compile(AFTER)
+GROUP = re.compile(rb"[0-9]+")
 NOT_DIGITS = re.compile(rb"[^0-9]+")
 
 
@@ -72,7 +74,7 @@ def find(line: bytes) -> Iterator[tuple[int, int]]:
 
     A number shows by one of: an international prefix (+ or 00) and a country code of the right length; the
     North American form with its gaps (area and exchange begin with 2 to 9, no exchange is x11, and 555-01xx is
-    for fiction); an area code in brackets; a leading zero and two gaps or more; a word such as Tel. or fax right
+    for fiction); an area code in brackets; a leading zero, gaps and a usual length; a word such as Tel. or fax right
     before it.
     """
     for start, stop in _forms(line):
@@ -92,8 +94,7 @@ def _forms(line: bytes) -> Iterator[tuple[int, int]]:
         if 9 <= len(_digits(match[0])) <= 12 and not NORTH_LIKE.match(match[0]):
             yield match.span()
     for match in TRUNK.finditer(line):
-        gaps = set(NOT_DIGITS.findall(match[0]))
-        if 9 <= len(_digits(match[0])) <= 11 and not DATE.match(match[0]) and (b"." not in gaps or len(gaps) == 1):
+        if _has_trunk(match[0]):
             yield match.span()
     for match in NUMBER.finditer(line):
         start = match.start()
@@ -104,6 +105,18 @@ def _forms(line: bytes) -> Iterator[tuple[int, int]]:
 
 def _digits(number: bytes) -> str:
     return NOT_DIGITS.sub(b"", number).decode()
+
+
+def _has_trunk(number: bytes) -> bool:
+    """Tell whether digits in groups, the first with a leading zero, are as many as national numbers have."""
+    first, *others = GROUP.findall(number)
+    digits, gaps = len(_digits(number)), NOT_DIGITS.findall(number)
+    dotted = b"." in gaps and (len(gaps) < 2 or set(gaps[1:]) != {b"."} or gaps[0] not in (b".", b"/"))
+    if DATE.match(number) or dotted:
+        return False
+    if len(others) == 1:  # only the longer numbers are known by their form
+        return len(first) in (3, 4, 5) and digits in (10, 11, 12)
+    return digits in (10, 11) or (digits == 9 and len(first) == 2)  # nine have areas of two: 08-732 56 80
 
 
 def _fiction(digits: str) -> bool:
@@ -121,7 +134,7 @@ def _international(match: re.Match[bytes]) -> int:
     low, high = NATIONAL.get(code, ANY)
     skipped = prefix + len(code) + number.count(b"(0)")
     count = stop = 0
-    for groups, group in enumerate(re.finditer(rb"[0-9]+", number), 1):
+    for groups, group in enumerate(GROUP.finditer(number), 1):
         count += len(group[0])
         if low <= count - skipped <= high and ENDS.match(match.string, start + group.end()):
             stop, last = start + group.end(), groups

@@ -48,6 +48,10 @@ NAMED = re.compile(
     rb"[\"']?[ \t]{0,4}(?:=>|:=|=|:)[ \t]{0,4}(?P<quote>[\"'`]?)(?P<value>[0-9A-Za-z_\-+/.=~!@#$\x25^&*]{12,256})"
     rb"(?P<end>[\"'`,;)\]} \t\r]|$)"
 )
+USER = re.compile(  # RFC 3986, 3.2.1; not the passwords and hosts of manuals
+    rb"://[^\s:/@<>]{1,64}:(?P<value>(?!(?:pass(?:word|wd)?|pwd|secret|tiger)@)[^\s:/@<>]{3,128})"
+    rb"@(?!localhost|127\.|example)[0-9A-Za-z]"
+)
 MARK = re.compile(rb"-----(BEGIN|END) [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----")
 MAX_BLOCK = 20_000  # bytes; a 16384-bit RSA key in PEM has 12,600
 LETTER, DIGIT = re.compile(rb"[A-Za-z]"), re.compile(rb"[0-9]")
@@ -58,9 +62,11 @@ PLAIN = re.compile(rb"(?i)example|sample|placeholder|your|change.?me|xxxx|dummy|
 
 
 def find(line: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the spans of secrets in a line; they may overlap. Of `name = "value"` it is the value."""
+    """Yield the spans of secrets in a line; they may overlap. Of `name = "value"` it is the value, of a URL the
+    password."""
     yield from (match.span() for match in MARKED.finditer(line))
     yield from (match.span() for match in JWT.finditer(line) if _is_header(match[1]))
+    yield from (match.span("value") for match in USER.finditer(line))
     for match in NAMED.finditer(line):
         if _random(match["value"], bool(match["quote"])):
             yield match.span("value")
