@@ -15,8 +15,8 @@ from urllib.parse import quote
 from benchmarks import pii_values as values
 
 ANYWHERE = (
-    "{}", "({})", "{}.", "It was {}, as far as we know.", "See {} for more", "| {} | yes |", '"{}"', "- {}", "<td>{}</td>",
-    "{}, and that is all", "it ended with {};", "x\t{}\ty",
+    "{}", "({})", "{}.", "It was {}, as far as we know.", "See {} for more", "| {} | yes |", '"{}"', "- {}",
+    "<td>{}</td>", "{}, and that is all", "it ended with {};", "x\t{}\ty",
 )  # fmt: skip
 NAMED = {
     "email": ("Email: {}", "mailto:{}", "Write to {} today", "From: A. Person <{}>", "contact={}&x=1"),
@@ -33,42 +33,102 @@ ASSIGNED = (
 )  # fmt: skip
 SPACED_SSN = ("SSN: {}", "social security number is {}", "SSN {}")
 LOOKALIKES: dict[str, Callable[[random.Random], str]] = {
-    "order number": lambda r: r.choice(("#{}", "Order {}", "No. {}", "{}")).format(values.digits(r, "N" * r.randrange(6, 17))),
+    "order number": lambda r: r.choice(("#{}", "Order {}", "No. {}", "{}")).format(
+        values.digits(r, "N" * r.randrange(6, 17))
+    ),
     "product code": lambda r: values.digits(r, r.choice(("AA-NNNN-NNNN", "NNNN-NNNNNN", "AANNNNNNNN", "NNN-NNNN-NN"))),
-    "isbn": lambda r: values.digits(r, r.choice(("978-X-NN-NNNNNN-N", "978XNNNNNNNNN", "0-NNN-NNNNN-N", "ISBN 0NNNNNNNNN"))),
-    "date": lambda r: f"{r.randrange(1, 29):02}{(sep := r.choice('-./'))}{r.randrange(1, 13):02}{sep}{r.randrange(1950, 2030)}",
+    "isbn": lambda r: values.digits(
+        r, r.choice(("978-X-NN-NNNNNN-N", "978XNNNNNNNNN", "0-NNN-NNNNN-N", "ISBN 0NNNNNNNNN"))
+    ),
+    "date": lambda r: (
+        f"{r.randrange(1, 29):02}{(sep := r.choice('-./'))}{r.randrange(1, 13):02}{sep}{r.randrange(1950, 2030)}"
+    ),
     "timestamp": lambda r: r.choice(
-        (f"{r.randrange(1990, 2030)}-0{r.randrange(1, 10)}-1{r.randrange(10)} {values.digits(r, '1N:3N:2N.NNN')}",
-         str(r.randrange(10**9, 2 * 10**9)), str(r.randrange(10**12, 2 * 10**12)),
-         values.digits(r, "201N-0X-1NT1N:2N:3N+02:00"), values.digits(r, "201N0X1N1N2N3N"))),
+        (
+            f"{r.randrange(1990, 2030)}-0{r.randrange(1, 10)}-1{r.randrange(10)} {values.digits(r, '1N:3N:2N.NNN')}",
+            str(r.randrange(10**9, 2 * 10**9)),
+            str(r.randrange(10**12, 2 * 10**12)),
+            values.digits(r, "201N-0X-1NT1N:2N:3N+02:00"),
+            values.digits(r, "201N0X1N1N2N3N"),
+        )
+    ),
     "version": lambda r: r.choice(("version {}", "v{}", "Chrome/{}", "nginx-{}", "release {}", "{}-beta")).format(
-        ".".join(str(r.randrange(r.choice((4, 12, 120)))) for _ in range(4))),
+        ".".join(str(r.randrange(r.choice((4, 12, 120)))) for _ in range(4))
+    ),
     "small version": lambda r: ".".join(str(r.randrange(12)) for _ in range(r.choice((3, 4, 4)))),
     "section number": lambda r: f"{r.randrange(1, 40)}.{r.randrange(1, 9)}.{r.randrange(1, 9)}.{r.randrange(1, 9)}",
     "decimal": lambda r: f"{r.uniform(-1000, 1000):.{r.randrange(4, 16)}f}",
     "large number": lambda r: f"{r.randrange(10**6, 10**13):,}",
-    "private ip": lambda r: values.digits(r, r.choice(("10.1N.X.7", "192.168.1.1N", "172.16.X.1N", "127.0.0.1", "0.0.0.0",
-                                                       "203.0.113.1N", "fe80::1:NNNN", "2001:db8::NNNN", "::1"))),
+    "private ip": lambda r: values.digits(
+        r,
+        r.choice(
+            (
+                "10.1N.X.7",
+                "192.168.1.1N",
+                "172.16.X.1N",
+                "127.0.0.1",
+                "0.0.0.0",
+                "203.0.113.1N",
+                "fe80::1:NNNN",
+                "2001:db8::NNNN",
+                "::1",
+            )
+        ),
+    ),
     "hash": lambda r: values.token(r, r.choice((32, 40, 64)), "0123456789abcdef"),
-    "named hash": lambda r: r.choice(("sha256: {}", "commit {}", "checksum={}", "etag: \"{}\"")).format(
-        values.token(r, r.choice((40, 64)), "0123456789abcdef")),
+    "named hash": lambda r: r.choice(("sha256: {}", "commit {}", "checksum={}", 'etag: "{}"')).format(
+        values.token(r, r.choice((40, 64)), "0123456789abcdef")
+    ),
     "uuid": lambda r: str(uuid.UUID(int=r.getrandbits(128), version=4)),
     "coordinates": lambda r: f"{r.uniform(-90, 90):+.{r.choice((4, 6))}f}, {r.uniform(-180, 180):+.6f}",
-    "arxiv or doi": lambda r: values.digits(r, r.choice(("arXiv:2NNN.NNNNN", "10.1NNN/s1NNNN-02N-NNNN-N", "doi:10.1NNN/NNNNNNN"))),
+    "arxiv or doi": lambda r: values.digits(
+        r, r.choice(("arXiv:2NNN.NNNNN", "10.1NNN/s1NNNN-02N-NNNN-N", "doi:10.1NNN/NNNNNNN"))
+    ),
     "price": lambda r: r.choice(("${:,.2f}", "{:,.2f} EUR", "£{:,.0f}", "{:.2f}")).format(r.uniform(1, 10**7)),
-    "maths": lambda r: values.digits(r, r.choice(("NNNN + NNNNNN = NNNNNNN", "(X + N)(NNN - NNNN)", "2^NN - 1 = NNNNNNNNNN",
-                                                   "x_1 = 0.NNNNNNNN", "NN/NN/NN", "NNN-NN-NN"))),
+    "maths": lambda r: values.digits(
+        r,
+        r.choice(
+            (
+                "NNNN + NNNNNN = NNNNNNN",
+                "(X + N)(NNN - NNNN)",
+                "2^NN - 1 = NNNNNNNNNN",
+                "x_1 = 0.NNNNNNNN",
+                "NN/NN/NN",
+                "NNN-NN-NN",
+            )
+        ),
+    ),
     "score list": lambda r: " ".join(str(r.randrange(100)) for _ in range(r.randrange(4, 14))),
     "hex dump": lambda r: " ".join(f"{r.randrange(256):02x}" for _ in range(16)),
-    "handle or asset": lambda r: r.choice(("@someone", "logo@2x.png", "lodash@4.17.21", "git@github.com:me/x.git",
-                                           "user@example.com", "a @ b", "foo@bar", "@media (min-width: 600px)")),
-    "placeholder": lambda r: r.choice(('api_key = "YOUR_API_KEY_HERE"', "password: correct horse", "token = get_token(x1)",
-                                       "secret = os.environ['X1']", "SECRET_KEY=${SECRET_KEY_1}", "api_key=xxxxxxxxxxxxxxxx1")),
+    "handle or asset": lambda r: r.choice(
+        (
+            "@someone",
+            "logo@2x.png",
+            "lodash@4.17.21",
+            "git@github.com:me/x.git",
+            "user@example.com",
+            "a @ b",
+            "foo@bar",
+            "@media (min-width: 600px)",
+        )
+    ),
+    "placeholder": lambda r: r.choice(
+        (
+            'api_key = "YOUR_API_KEY_HERE"',
+            "password: correct horse",
+            "token = get_token(x1)",
+            "secret = os.environ['X1']",
+            "SECRET_KEY=${SECRET_KEY_1}",
+            "api_key=xxxxxxxxxxxxxxxx1",
+        )
+    ),
     "bad check digit": lambda r: r.choice((_spoiled(values.credit_card(r)), _spoiled(values.iban(r)))),
-    "mac or time": lambda r: r.choice((":".join(f"{r.randrange(256):02x}" for _ in range(6)), values.digits(r, "1N:2N:3N"))),
+    "mac or time": lambda r: r.choice(
+        (":".join(f"{r.randrange(256):02x}" for _ in range(6)), values.digits(r, "1N:2N:3N"))
+    ),
     "nine digits": lambda r: values.digits(r, "XNNNNNNNN"),
     "year range": lambda r: f"{r.randrange(1900, 2000)}-{r.randrange(2000, 2030)}",
-}  # fmt: skip
+}
 
 
 @dataclass

@@ -1,12 +1,10 @@
-"""Personal data of nobody, in the forms people write it in, made by rules of its own: nothing of the detector's.
-
-`{` and `}` hold no meaning in the patterns; N is a digit, X one from 2 to 9.
-"""
+"""Personal data of nobody, in the forms people write it in, made by rules of its own: nothing of the detector's."""
 
 from __future__ import annotations
 
 import base64
 import ipaddress
+import itertools
 import json
 import random
 import string
@@ -93,7 +91,7 @@ def email(rng: random.Random) -> str:
         f"{family}-{given}", f"{family}.{given}.{rng.randrange(1950, 2010)}", token(rng, 9, string.digits), "info",
     )  # fmt: skip
     local = rng.choice(forms)
-    host = rng.choice(HOSTS + ["müller-bau", "почта"] if not local.isascii() else HOSTS)
+    host = rng.choice([*HOSTS, "müller-bau", "почта"] if not local.isascii() else HOSTS)
     address = f"{local}@{rng.choice(SUBDOMAINS) if rng.random() < 0.25 else ''}{host}.{rng.choice(TOPS)}"
     return rng.choice((address.lower(), address.lower(), address, address.upper()))
 
@@ -120,7 +118,7 @@ def credit_card(rng: random.Random) -> str:
     sizes = (4, 4, 4, 4) if length == 16 else (4, 6, length - 10)
     gap = rng.choice(("", " ", " ", "-", "."))
     ends = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
-    return gap.join(number[a:b] for a, b in zip(ends, ends[1:]))
+    return gap.join(number[a:b] for a, b in itertools.pairwise(ends))
 
 
 def iban(rng: random.Random) -> str:
