@@ -152,7 +152,8 @@ def sentences(data: Path) -> list[str]:
     that is looked for is in them. From templates where the folder is absent."""
     if not data.is_dir():
         return ["We met again last week.", "The meeting was short, and nobody took notes.", "Thanks for your help!"]
-    texts = [json.loads(line).get("text", "") for line in (data / "text_en/c4_demo.jsonl").open(encoding="utf-8")]
+    web = (data / "text_en/c4_demo.jsonl").read_text(encoding="utf-8").split("\n")
+    texts = [json.loads(line)["text"] for line in web if line]
     with gzip.open(data / "text_en/brown.jsonl.gz", "rt", encoding="utf-8") as lines:
         texts += [json.loads(line)["text"] for line, _ in zip(lines, range(100))]
     found = (s.strip() for text in texts for s in re.split(r"(?<=[.!?])\s+|\n", text))

@@ -82,8 +82,8 @@ def _suspects(lines: pa.LargeStringArray, entities: Sequence[Entity]) -> Iterato
     rows = _rows(pc.match_substring_regex(lines, _any_sign(tuple(entities))))
     few = lines.take(pa.array(rows))
     shown = np.array([pc.match_substring_regex(few, entity.sign).to_numpy(zero_copy_only=False) for entity in entities])
-    for place, (row, line) in enumerate(zip(rows.tolist(), few.cast(pa.large_binary()).to_pylist())):
-        yield row, line, np.flatnonzero(shown[:, place]).tolist()
+    for row, line, flags in zip(rows.tolist(), few.cast(pa.large_binary()).to_pylist(), shown.T.tolist()):
+        yield row, line, [number for number, flag in enumerate(flags) if flag]
 
 
 def _begins(lines: pa.LargeStringArray, first: np.ndarray) -> np.ndarray:

@@ -61,7 +61,9 @@ TRUNK = re.compile(  # 020 7946 0958, 06.12.34.56.78, 090-1234-5678, 0171/123456
     rb"(?:(?<=0)[1-9][0-9]{0,4}(?: / |[ .\-/])[0-9]{2,8}(?:[ .\-][0-9]{2,4}){0,3}"
     rb"|(?<=8)(?:-[0-9]{3}){2}(?:-[0-9]{2}){2})" + AFTER + rb"(?! [0-9A-Fa-f]{2}\b)"  # bytes of a hex dump go on
 )  # fmt: skip
-NUMBER = re.compile(rb"[+(0-9](?<![0-9A-Za-z_+(](?s:.))[+(]?[0-9]?" + SEPARATED % (6, 14) + EXTENSION + AFTER)
+NUMBER = re.compile(  # that a word may name, so nothing of a number is right before it
+    rb"[+(0-9](?<![0-9A-Za-z_+(](?s:.))(?<![0-9][ ./:\-](?s:.))[+(]?[0-9]?" + SEPARATED % (6, 14) + EXTENSION + AFTER
+)
 DATE = re.compile(rb"0?[1-9][./\- ](?:0?[1-9]|1[0-2])[./\- ](?:19|20)[0-9]{2}|[0-3]?[0-9][./-][01]?[0-9][./-][0-9]{4}")
 NORTH_LIKE = re.compile(rb"\([2-9][0-9]{2}\)[ \-]{0,2}[0-9]{3}[ .\-][0-9]{4}$")  # which has a rule of its own
 ENDS = re.compile(AFTER)

@@ -271,3 +271,30 @@ def test_presidio_that_is_not_there_is_one_clear_line(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"pip install 'millrace\[pii\]'"):
         RedactPii(presidio=True).check("run")
+
+
+@pytest.fixture
+def named_places(tmp_path):
+    """A spaCy model that knows one person and one place, by rule: no download."""
+    pytest.importorskip("presidio_analyzer", reason="the extra millrace[pii] is not installed")
+    import spacy
+
+    nlp = spacy.blank("en")
+    known = [{"label": "PERSON", "pattern": "Ada Lovelace"}, {"label": "GPE", "pattern": "London"}]
+    nlp.add_pipe("entity_ruler").add_patterns(known)
+    nlp.to_disk(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+def test_presidio_adds_names_around_what_is_found_by_form(named_places):
+    stage = RedactPii(presidio=True, model=named_places)
+    stage.check("run")
+    row, missing = measured(["é Ada Lovelace of London, ada@acme.io", None], stage)
+    assert row["text"] == "é <PERSON> of <LOCATION>, <EMAIL>"
+    assert list(zip(row["pii_cut_starts"], row["pii_cut_stops"])) == [(3, 15), (19, 25), (27, 38)]
+    assert (missing["text"], missing["pii_entities"]) == (None, 0)
+
+
+def test_a_model_that_is_not_there_is_not_downloaded(named_places):
+    with pytest.raises(ModelError, match="en_core_web_nowhere is no spaCy model"):
+        RedactPii(presidio=True, model="en_core_web_nowhere").check("run")
