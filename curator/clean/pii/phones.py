@@ -67,6 +67,7 @@ NUMBER = re.compile(  # that a word may name, so nothing of a number is right be
 DATE = re.compile(rb"0?[1-9][./\- ](?:0?[1-9]|1[0-2])[./\- ](?:19|20)[0-9]{2}|[0-3]?[0-9][./-][01]?[0-9][./-][0-9]{4}")
 NORTH_LIKE = re.compile(rb"\([2-9][0-9]{2}\)[ \-]{0,2}[0-9]{3}[ .\-][0-9]{4}$")  # which has a rule of its own
 ENDS = re.compile(AFTER)
+ROW = re.compile(rb"[0-9][ \t]\||\|[ \t][0-9]")  # of numbers, where | stands for the one that is looked at
 GROUP = re.compile(rb"[0-9]+")
 NOT_DIGITS = re.compile(rb"[^0-9]+")
 
@@ -90,7 +91,9 @@ def _forms(line: bytes) -> Iterator[tuple[int, int]]:
             yield match.start(), stop
     for match in NORTH_AMERICAN.finditer(line):
         fiction = match["exchange"] == b"555" and match["line"].startswith(b"01")
-        if match["exchange"][1:] != b"11" and not fiction:
+        around = line[max(0, match.start() - 2) : match.start()] + b"|" + line[match.end() : match.end() + 2]
+        tabular = match["gap"] == b" " and ROW.search(around)
+        if match["exchange"][1:] != b"11" and not fiction and not tabular:
             yield match.span()
     for match in BRACKETED.finditer(line):
         if 9 <= len(_digits(match[0])) <= 12 and not NORTH_LIKE.match(match[0]):
