@@ -50,7 +50,7 @@ DOT = re.compile(rb"(?i) {0,2}[\[({<] ?dot ?[\])}>] {0,2}| dot ")
 
 IPV4 = re.compile(
     rb"(?<![0-9A-Za-z_.])(?<![A-Za-z_][/\-])((?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3})"
-    rb"(?![0-9A-Za-z_]|\.[0-9]|-[A-Za-z])"
+    rb"(?![0-9A-Za-z_]|\.[0-9a-z]|-[A-Za-z])"
 )
 VERSION = re.compile(
     rb"(?i)(?:version|ver|v|release|build|firmware|driver|patch|update|rev|section|chapter)[ .:=#]{1,3}$"
@@ -110,7 +110,8 @@ def addresses(line: bytes) -> Iterator[tuple[int, int]]:
         octets = [int(octet) for octet in match[1].split(b".")]
         small = max(octets) < SMALL or max(octets[1:]) < TINY
         versioned = small or VERSION.search(line, max(0, match.start() - 12), match.start())
-        if is_public_ipv4(octets) and not versioned:
+        heading = not line[: match.start()].strip() and line[match.end() : match.end() + 2] == b". "
+        if is_public_ipv4(octets) and not (versioned or heading):
             yield match.span()
     for match in IPV6.finditer(line):
         if is_public_ipv6(match[1].decode()):

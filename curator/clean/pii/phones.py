@@ -47,7 +47,7 @@ WORDS_REACH = 48  # bytes: more than the longest of these
 EXTENSION = rb"(?: ?(?:x|ext\.?|extension) ?[0-9]{1,5}(?![0-9A-Za-z_]))?"
 
 INTERNATIONAL = re.compile(
-    rb"[+(0]" + BEFORE + rb"(?:(?<=\+) ?\(?|(?<=\()\+ ?|(?<=0)0[ \-/]?)[1-9]" + SEPARATED % (6, 15)
+    rb"[+(0]" + BEFORE + rb"(?<![0-9)] (?s:.))(?:(?<=\+) ?\(?|(?<=\()\+ ?|(?<=0)0[ \-/]?)[1-9]" + SEPARATED % (6, 15)
 )  # fmt: skip
 NORTH_AMERICAN = re.compile(  # (212) 555-1234, 212-555-1234, 1.212.555.1234
     rb"[1(2-9]" + BEFORE + rb"(?:(?<=1)[ .\-]?\(?[2-9]|(?<=\()[2-9]|(?<=[2-9]))[0-9]{2}(?:\) ?-? ?|(?P<gap>[ .\-]))"
@@ -64,7 +64,10 @@ TRUNK = re.compile(  # 020 7946 0958, 06.12.34.56.78, 090-1234-5678, 0171/123456
 NUMBER = re.compile(  # that a word may name, so nothing of a number is right before it
     rb"[+(0-9](?<![0-9A-Za-z_+(](?s:.))(?<![0-9][ ./:\-](?s:.))[+(]?[0-9]?" + SEPARATED % (6, 14) + EXTENSION + AFTER
 )
-DATE = re.compile(rb"0?[1-9][./\- ](?:0?[1-9]|1[0-2])[./\- ](?:19|20)[0-9]{2}|[0-3]?[0-9][./-][01]?[0-9][./-][0-9]{4}")
+DATE = re.compile(
+    rb"0?[1-9][./\- ](?:0?[1-9]|1[0-2])[./\- ](?:19|20)[0-9]{2}|[0-3]?[0-9][./-][01]?[0-9][./-][0-9]{4}"
+    rb"|(?:19|20)[0-9]{2}[./-][01]?[0-9][./-][0-3]?[0-9]"
+)
 NORTH_LIKE = re.compile(rb"\([2-9][0-9]{2}\)[ \-]{0,2}[0-9]{3}[ .\-][0-9]{4}$")  # which has a rule of its own
 ENDS = re.compile(AFTER)
 ROW = re.compile(rb"[0-9][ \t]\||\|[ \t][0-9]")  # of numbers, where | stands for the one that is looked at

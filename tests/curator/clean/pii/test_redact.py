@@ -57,6 +57,7 @@ NOT_FOUND = [
     "+1 212 555 0123",
     'api_key = "your_api_key_here_1"', "password: hunter2", "token = get_token(user1)", "x = 12 + 34567890 * 2",
     "00 01 02 04 10 11 12 14", "-----BEGIN PUBLIC KEY-----", "eyJhbGciOiJIUzI1NiJ9", "10 20 30 40 50 60 70",
+    "20000 + 5000 - 10000", "call at 2018-08-10 decided", "2.20.1.155.g426c96",
     "212 345 6789 3456", "12 212 345 6789",
 ]  # fmt: skip
 
@@ -111,6 +112,7 @@ def test_is_left_alone(value, around):
         ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYzz3vZq12ab", "AWS_SECRET_ACCESS_KEY=<SECRET>"),
         ("password => 's3cR3t!pa55w0rD'", "password => '<SECRET>'"),
         ("postgres://app:s3cret-pw@db.acme.io/x", "postgres://app:<SECRET>@db.acme.io/x"),
+        ("49.6.4.10. Streams", "49.6.4.10. Streams"),
         ("see 212 555 2368 there", "see <PHONE> there"),
         ("212-555-2368,212-555-2369", "<PHONE>,<PHONE>"),
         ("Jane<jane@acme.io>", "Jane<<EMAIL>>"),
