@@ -12,6 +12,7 @@ _PLACES = {
     "ReadParquet": "curator.read.parquet",
     "ExtractHtml": "curator.extract.html",
     "FixUnicode": "curator.clean.unicode",
+    "RedactPii": "curator.clean.pii.redact",
     "IdentifyLanguage": "curator.identify.language",
     "GopherQuality": "curator.filter.gopher",
     "GopherRepetition": "curator.filter.gopher",

@@ -16,6 +16,7 @@ SECONDS_PER_MB = {
     "ReadParquet": 0.002,
     "ExtractHtml": 0.45,
     "FixUnicode": 0.01,
+    "RedactPii": 0.02,
     "IdentifyLanguage": 0.07,
     "GopherQuality": 0.006,
     "GopherRepetition": 0.006,

@@ -33,6 +33,8 @@ LAZY = {
     "ftfy",
     "torch",
     "onnxruntime",
+    "presidio_analyzer",
+    "spacy",
 }
 
 

@@ -26,6 +26,9 @@ EXAMPLES: dict[str, Stage] = {
     "ReadParquet": curator.ReadParquet("*.parquet", part_mb=3),
     "ExtractHtml": curator.ExtractHtml("resiliparse"),
     "FixUnicode": curator.FixUnicode("NFKC"),
+    "RedactPii": curator.RedactPii(
+        entities=("email", "phone", "secret"), action="drop", max_entities=2, disguised=True
+    ),
     "IdentifyLanguage": curator.IdentifyLanguage(keep=("en", "de"), min_score=0.5),
     "GopherQuality": curator.GopherQuality(min_words=20),
     "GopherRepetition": curator.GopherRepetition(),
