@@ -19,6 +19,10 @@ SECONDS_PER_MB = {
     "IdentifyLanguage": 0.07,
     "GopherQuality": 0.006,
     "GopherRepetition": 0.006,
+    "C4Lines": 0.01,
+    "C4Quality": 0.003,
+    "C4Paragraphs": 0.002,
+    "C4BadWords": 0.004,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
     "SemanticDedup": 0.02,  # of a given embedding; a model takes what it takes

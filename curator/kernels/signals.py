@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from curator.kernels.bits import compiled
+from curator.kernels.c4_counts import count_c4
 from curator.kernels.counts import (
     char_classes,
     characters,
@@ -22,6 +23,7 @@ from curator.kernels.counts import (
     count_words,
 )
 from curator.kernels.repeats import base_powers, count_line_repeats, count_ngrams, table_size
+from curator.kernels.sentences import sentence_classes
 
 GROUPS = {
     "symbols": ("hashes", "ellipses"),
@@ -35,6 +37,7 @@ GROUPS = {
         *(f"top_{n}_gram" for n in (2, 3, 4)),
         *(f"duplicate_{n}_gram" for n in (5, 6, 7, 8, 9, 10)),
     ),
+    "c4": ("lorem_ipsum", "curly_brackets", "sentences"),
 }  # fmt: skip
 COUNTS = np.dtype([(name, np.int64) for name in ("characters", *(name for g in GROUPS.values() for name in g))])
 
@@ -47,6 +50,7 @@ class Wanted(NamedTuple):
     lines: bool
     repeats: bool
     ngrams: bool
+    c4: bool
 
 
 class Signal(NamedTuple):
@@ -94,6 +98,9 @@ _DEFINITIONS = {
         )
         for n in (5, 6, 7, 8, 9, 10)
     },
+    "lorem_ipsum": Signal("lorem_ipsum", None, "number of 'lorem ipsum', in any case"),
+    "curly_brackets": Signal("curly_brackets", None, "number of '{'"),
+    "sentences": Signal("sentences", None, "sentences, by the rule of curator.kernels.sentences"),
 }
 
 SIGNALS = {name: ("float64" if signal.divisor else "int64", signal.definition) for name, signal in _DEFINITIONS.items()}
@@ -129,7 +136,7 @@ def _count(offsets: np.ndarray, data: np.ndarray, names: set[str]) -> np.ndarray
     views = offsets.view(), data.view()
     for view in views:
         view.flags.writeable = False  # as Arrow's buffers are: one compiled version serves all callers
-    _count_texts(*views, char_classes(), base_powers(), wanted, counts)
+    _count_texts(*views, char_classes(), sentence_classes(), base_powers(), wanted, counts)
     return counts
 
 
@@ -138,6 +145,7 @@ def _count_texts(
     offsets: np.ndarray,
     data: np.ndarray,
     classes: np.ndarray,
+    sentence_marks: np.ndarray,
     powers: np.ndarray,
     wanted: Wanted,
     counts: np.ndarray,
@@ -164,3 +172,5 @@ def _count_texts(
             count_line_repeats(text, classes, space, row)
         if wanted.ngrams:
             count_ngrams(row.words, (hashes, ends, powers), space, scratch, flags, row)
+        if wanted.c4:
+            count_c4(text, sentence_marks, row)

@@ -14,6 +14,7 @@ from curator.kernels.arrow import flatten
 from curator.kernels.counts import STOP_WORDS, char_classes, characters, decode
 from curator.kernels.signals import SIGNALS, measure
 from curator.kernels.unicode import PUNCTUATION_CHARACTERS
+from tests.curator.kernels.test_sentences import sentences
 
 NAMES = tuple(SIGNALS)
 PIECES = [
@@ -21,6 +22,7 @@ PIECES = [
     *(".", "...", "…", "#", "•", "-", "。", "!", "॥", "\x00"),
     *(" ", "\t", "\n", "\n\n", "\n \n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x1f", "\x85"),
     *("\u00a0", "\u2028", "\u2029", "\u3000"),
+    *("{", "lorem", "IPSUM", "Lorem ipsum", "Mr.", "U.S.", "e.g.", '."', "?", ")", "(p."),
 ]
 
 
@@ -77,6 +79,9 @@ def oracle(text: str) -> dict[str, float]:
         "duplicate_paragraph_characters": ratio(paragraph_characters, len(text)),
         **{f"top_{n}_gram_characters": ratio(top_ngram(words, n), len(text)) for n in (2, 3, 4)},
         **{f"duplicate_{n}_gram_characters": ratio(duplicate_ngrams(words, n), len(text)) for n in range(5, 11)},
+        "lorem_ipsum": text.lower().count("lorem ipsum"),
+        "curly_brackets": text.count("{"),
+        "sentences": sentences(text),
     }
 
 
