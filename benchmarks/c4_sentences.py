@@ -119,9 +119,9 @@ def main() -> None:
             "thread, warmed up, sides in turn. Ours: C4Lines, then C4Quality on what it left, measured on every "
             "document. datatrove: C4QualityFilter with its defaults (spaCy's sentencizer), and with the limit on "
             "sentences off.\n",
-            table(["input", "documents", "text left differs", "lorem ipsum or { decided otherwise", "judged by sentences",
-                   "other number of sentences", "sentences more or less", "dropped by us for few", "decision differs"],
-                  sentences),
+            table(["input", "documents", "text left differs", "lorem ipsum or { decided otherwise",
+                   "judged by sentences", "other number of sentences", "sentences more or less",
+                   "dropped by us for few", "decision differs"], sentences),
             "",
             table(["input", "MB", "runs", "ours CPU s", "ours MB/s", "datatrove CPU s", "ratio",
                    "without sentences CPU s", "ratio "], costs),
@@ -151,7 +151,8 @@ def cost(name: str, megabytes: float, own: list[Judged], peer: list[dict[str, Ju
     """Return one row of the second table."""
     mine = [judged.cpu for judged in own]
     default, lines = ([answer[which].cpu for answer in peer] for which in ("default", "lines"))
-    return [name, f"{megabytes:.1f}", str(len(own)), spread(mine, 3), spread([megabytes / seconds for seconds in mine], 0),
+    speed = spread([megabytes / seconds for seconds in mine], 0)
+    return [name, f"{megabytes:.1f}", str(len(own)), spread(mine, 3), speed,
             spread(default, 1), ratio(default, mine), spread(lines), ratio(lines, mine)]  # fmt: skip
 
 

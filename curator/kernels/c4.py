@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curator.kernels.bits import compiled
+from curator.kernels.bits import BLOCK, bits_above, compiled, ones, trailing_zeros
 from curator.kernels.counts import at, char_classes, characters, decode, skip_spaces, trim_spaces
 from curator.kernels.phrases import CURLY_BRACKET, JAVASCRIPT, LOREM_IPSUM, POLICY, phrases_in
 from curator.kernels.shingles import frozen
@@ -20,7 +20,6 @@ _WORDS = ("edit]", "citation needed]")  # what may follow the [ of a citation, d
 _FOLLOWING = np.array([list(word.encode().ljust(16)) for word in _WORDS], np.uint8)
 _LENGTHS = np.array([len(word) for word in _WORDS])
 _PLAIN = np.array([0x21 <= byte < 0x80 and byte != ord("[") for byte in range(256)])  # neither space nor citation
-_BLANK = ord(" ")
 
 
 class _Spans(NamedTuple):
@@ -137,34 +136,55 @@ def _read_line(
     Return where it starts and stops, white space at both ends aside, where the next one starts, the number of
     its words (str.split), whether one is too long, and whether it holds a [.
     """
-    first = stop = word = i
-    words, long, bracket, over = 0, False, False, False
-    while not over:
+    line = word = i  # word: where the one that is being read starts, or may start
+    words, long, bracket, stop = 0, False, False, -1
+    while stop < 0:
+        if i + BLOCK <= len(text) and max_word_length >= BLOCK and at(text, i) < 0x80:
+            i, word, ended, longest = _read_block(text, i, word)
+            words += ended
+            long |= longest > max_word_length
         while i < len(text) and at(_PLAIN, at(text, i)):
             i += 1
-        code, after, kind = 0, i, np.uint8(SPACE | LINE_BREAK)  # the end of the text
-        if i < len(text) and at(text, i) == _BLANK:  # most often
-            after, kind = i + 1, np.uint8(SPACE)
-        elif i < len(text):
+        code, after, kind = ord("\n"), i, np.uint8(SPACE | LINE_BREAK)  # the end of the text
+        if i < len(text):
             code, after = decode(text, i)
             kind = at(classes, code)
-            bracket |= code == ord("[")
-            over = kind & LINE_BREAK != 0
-        else:
-            over = True
+        bracket |= code == ord("[")
         if kind & SPACE:
-            if i > word:
-                first = first if words else word
-                words += 1
-                stop = i
-                long |= i - word > max_word_length and characters(text[word:i]) > max_word_length
+            words += i > word
+            long |= i - word > max_word_length and characters(text[word:i]) > max_word_length
             word = after
-        if over and not words:
-            first = stop = i
+        if kind & LINE_BREAK:
+            stop = i
         if code == ord("\r") and after < len(text) and text[after] == ord("\n"):
             after += 1
         i = after
-    return first, stop, i, words, long, bracket
+    if not words:
+        return stop, stop, i, words, long, bracket
+    start = skip_spaces(text, classes, line)
+    return start, trim_spaces(text, classes, start, stop), i, words, long, bracket
+
+
+@compiled
+def _read_block(text: np.ndarray, i: int, word: int) -> tuple[int, int, int, int]:
+    """Read up to 64 bytes from byte i, none but printable ASCII without [; `word` is as in `_read_line`.
+
+    Return the byte behind them, `word` there, how many words ended, and the characters of one longer than a block.
+    """
+    spaces = ~bits_above(text, i, np.uint8(0x20))
+    other = ~bits_above(text, i, np.uint8(0x1F)) | bits_above(text, i, np.uint8(0x7E))
+    other |= bits_above(text, i, np.uint8(ord("[") - 1)) & ~bits_above(text, i, np.uint8(ord("[")))
+    size = trailing_zeros(other)
+    if size < BLOCK:
+        spaces &= (np.uint64(1) << np.uint64(size)) - np.uint64(1)
+    if not spaces:
+        return i + size, word, 0, 0
+    first = i + trailing_zeros(spaces)
+    ends = spaces & ~(spaces << np.uint64(1) | np.uint64(word == i))
+    longest = characters(text[word:first]) if first - word > BLOCK else 0  # the others are shorter
+    for shift in (1, 2, 4, 8, 16, 32):  # to all ones up to the last space
+        spaces |= spaces >> np.uint64(shift)
+    return i + size, i + ones(spaces), ones(ends), longest
 
 
 @compiled

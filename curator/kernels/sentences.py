@@ -171,8 +171,8 @@ def _opens(text: np.ndarray, line: int, i: int, classes: np.ndarray) -> bool:
         i = _before(text, i)
         kind = at(classes, decode(text, i)[0])
     if kind & PUNCTUATION:
-        return i == line or at(classes, decode(text, _before(text, i))[0]) & SPACE != 0
-    return kind & SPACE != 0
+        return bool(i == line or at(classes, decode(text, _before(text, i))[0]) & SPACE != 0)
+    return bool(kind & SPACE != 0)
 
 
 @compiled

@@ -19,7 +19,7 @@ from tests.curator.filter.test_gopher import real_texts
 CITATION = re.compile(r"\[(?:\d*|edit|citation needed)\]")
 POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 PIECES = [
-    *("a", "bc", "Hello", "word", "x" * 12, "é", "中", "😀", "\U000e0041", "İ", "\0", "one two three four."),
+    *("a", "bc", "Hello", "word", "x" * 12, "y" * 40, "é", "中", "😀", "\U000e0041", "İ", "\0", "one two three four."),
     *("lorem ipsum", "LOREM [1]ipsum", "javascript", "java[3]Script", "{", "}"),
     *("Privacy policy", "Terms of Use", "use coo\u212aies", "uses cookies", "cookie", "policy"),
     *("[1]", "[]", "[edit]", "[citation needed]", "[[1]]", "[١٢]", "[12", "]", "[a]", "[ 1]", "[Edit]", " . [2]"),
@@ -34,6 +34,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"max_word_length": 10, "citations": False},
     {"terminal_mark": False, "min_words": 1, "lorem_ipsum": False, "curly_bracket": False, "max_word_length": None},
     {"terminal_mark": False, "policy": False, "javascript": False},
+    {"terminal_mark": False, "max_word_length": 70},  # longer than a block of the kernel
 ]
 
 

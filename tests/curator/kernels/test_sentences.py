@@ -1,5 +1,6 @@
 """The number of sentences against the rule in plain Python, and sentences anyone would count."""
 
+import itertools
 import random
 import re
 import unicodedata
@@ -16,7 +17,8 @@ from curator.kernels.unicode import TERMINAL_PUNCTUATION
 
 WIDE = "。！？｡"
 PIECES = [
-    *("a", "B", "word", "Word", "USA", "U.S", "p", "Mr", "e.g", "a.m", "Messrs", "xMr", "Mr.Mr", "5", "é", "É", "ǅ", "中"),
+    *("a", "B", "word", "Word", "USA", "U.S", "p", "Mr", "e.g", "a.m", "Messrs", "xMr", "Mr.Mr", "5", "é", "É"),
+    *("ǅ", "中"),
     *(".", ".", "..", "...", "!", "?", "؟", "。", "！", "…"),
     *('"', "”", "'", ")", "(", "]", "`", "<", "™", "😀", "$", "-", ",", "’s", "\U000e0041", "\x00"),
     *(" ", " ", "  ", "\t", "\n", "\n\n", "\r\n", "\x1c", "\x1f", "\x85", "\u2028", "\u00a0"),
@@ -73,7 +75,7 @@ def sentences(text: str) -> int:
 def counted(texts: list[str]) -> list[int]:
     offsets, data = flatten(pa.array(texts, pa.large_string()))
     data = frozen(data)
-    return [count_sentences(data[a:b], sentence_classes()) for a, b in zip(offsets, offsets[1:])]
+    return [count_sentences(data[a:b], sentence_classes()) for a, b in itertools.pairwise(offsets)]
 
 
 def test_against_plain_python():
