@@ -43,7 +43,15 @@ def call(given: Setting, side: str, task: str, source: Path, words: str = "white
     """Run one side once in a process of its own; return its answer."""
     answer = given.work / "answer.json"
     if side == "ours":
-        command = [sys.executable, "-m", "benchmarks.ours_library", "filters", source, answer, json.dumps({"words": words})]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.ours_library",
+            "filters",
+            source,
+            answer,
+            json.dumps({"words": words}),
+        ]
     else:
         command = [given.peers, Path(__file__).with_name("peer_library.py"), task, source, answer]
     return run(command, given.log(task), answer).answer

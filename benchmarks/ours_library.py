@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from curator.clean.c4_lines import C4Lines
-from curator.filter.c4 import C4Quality
-from curator.filter.fineweb import FineWebQuality
 
 from benchmarks import inputs
 from curator import frames
+from curator.clean.c4_lines import C4Lines
 from curator.dedup.fuzzy import FuzzyDedup
 from curator.dedup.near.in_memory import Found
+from curator.filter.c4 import C4Quality
+from curator.filter.fineweb import FineWebQuality
 from curator.filter.gopher import GopherQuality, GopherRepetition
 from curator.run.batches import first_reasons
 from curator.run.runner import BATCH_MB

@@ -22,6 +22,10 @@ SECONDS_PER_MB = {
     "GopherRepetition": 0.006,
     "FineWebQuality": 0.002,  # beside Gopher's, with which it shares words and lines
     "NemoEnglish": 0.005,
+    "C4Lines": 0.01,
+    "C4Quality": 0.003,
+    "C4Paragraphs": 0.002,
+    "C4BadWords": 0.004,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
     "SemanticDedup": 0.02,  # of a given embedding; a model takes what it takes

@@ -104,6 +104,20 @@ def shingle_sets(text: Column, shingles: str, width: int) -> Frame:
 
 
 @kernel
+def c4_lines(
+    text: Column, min_words: int, max_word_length: int, terminal_mark: bool, citations: bool, phrases: int
+) -> Frame:
+    """Return the spans that C4 cuts out of each text, as lists side by side: `starts` and `stops` int64, bytes of
+    the text, `kinds` and `fills` uint8, of `curator.kernels.c4.KINDS` and `FILLS`; `phrases` or-s those of
+    `curator.kernels.c4_phrases`."""
+
+
+@kernel
+def long_paragraphs(text: Column, min_characters: int) -> Frame:
+    """Return `long_paragraphs` int64: how many pieces between line feeds hold at least so many characters."""
+
+
+@kernel
 def text_length(text: Column) -> Frame:
     """Return `characters` int64: code points of each text, 0 where it is missing."""
 

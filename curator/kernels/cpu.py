@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames
-from curator.kernels import lines, lsh, normal, signals, signatures, urls, vectors, winnow
+from curator.kernels import c4, lines, lsh, normal, signals, signatures, urls, vectors, winnow
 from curator.kernels.arrow import buffers, each
+from curator.kernels.c4_counts import long_pieces
 from curator.kernels.word_units import word_units
 from curator.stage import Column, Frame
 
@@ -58,6 +59,19 @@ def sketches(text: Column, sketch: str, shingles: str, width: int, size: int, se
 def shingle_sets(text: Column, shingles: str, width: int) -> Frame:
     starts, flat = signatures.sets(*buffers(text), shingles, width)
     return frames.like(text, {"shingles": pa.LargeListArray.from_arrays(starts, flat)})
+
+
+def c4_lines(
+    text: Column, min_words: int, max_word_length: int, terminal_mark: bool, citations: bool, phrases: int
+) -> Frame:
+    limits = c4.Limits(min_words, max_word_length, terminal_mark, citations, phrases)
+    first, *columns = c4.cut_lines(*buffers(text), limits)
+    named = zip(("starts", "stops", "kinds", "fills"), columns, strict=True)
+    return frames.like(text, {name: pa.LargeListArray.from_arrays(first, column) for name, column in named})
+
+
+def long_paragraphs(text: Column, min_characters: int) -> Frame:
+    return frames.like(text, {"long_paragraphs": long_pieces(*buffers(text), min_characters)})
 
 
 def text_length(text: Column) -> Frame:

@@ -59,6 +59,6 @@ def _replaced(
 @compiled
 def _copy(source: np.ndarray, start: int, stop: int, out: np.ndarray, used: int) -> int:
     """Copy source[start:stop] to out[used:]; return where the next copy goes."""
-    after = used + stop - start
-    out[used:after] = source[start:stop]
-    return after
+    for i in range(stop - start):
+        out[np.uintp(used + i)] = source[np.uintp(start + i)]
+    return used + stop - start

@@ -18,12 +18,14 @@ from typing import NamedTuple
 import numpy as np
 
 from curator.kernels.bits import compiled
+from curator.kernels.c4_counts import count_c4
 from curator.kernels.counts import PADDING, char_classes, copy_padded, count_kinds, count_symbols, count_urls
 from curator.kernels.line_counts import count_duplicate_lines, count_lines, count_split_lines
 from curator.kernels.marks import KINDS, blocks, find_newlines, mark
 from curator.kernels.ngrams import count_duplicate_ngrams, count_top_ngrams, sieve_size
 from curator.kernels.phrases import count_boilerplate
 from curator.kernels.repeats import count_paragraphs, count_sections, empty_table, table_size
+from curator.kernels.sentences import sentence_classes
 from curator.kernels.word_counts import count_middle, count_words
 
 GROUPS = {
@@ -52,6 +54,7 @@ GROUPS = {
         *(f"repeated_{n}_gram" for n in (5, 6, 7, 8, 9, 10)),
     ),
     "duplicate_ngrams": tuple(f"duplicate_{n}_gram" for n in (5, 6, 7, 8, 9, 10)),
+    "c4": ("lorem_ipsum", "curly_brackets", "sentences"),
 }  # fmt: skip
 NEEDS = {
     "words": ("middle", "top_ngrams", "deleted_ngrams", "duplicate_ngrams"),
@@ -78,6 +81,7 @@ class Wanted(NamedTuple):
     top_ngrams: bool
     deleted_ngrams: bool
     duplicate_ngrams: bool
+    c4: bool
 
 
 class Signal(NamedTuple):
@@ -103,11 +107,15 @@ _DEFINITIONS = {
     "stop_words": Signal("stop_words", None, "how many of the, be, to, of, and, that, have, with occur"),
     "mean_length_of_words": Signal("word_characters", "words", "characters of the words, by their number"),
     "median_length_of_words": Signal(
-        "middle_word_characters", "middle_words", "characters of the word in the middle by length, the mean of two (dolma)"
+        "middle_word_characters",
+        "middle_words",
+        "characters of the word in the middle by length, the mean of two (dolma)",
     ),
     "longest_word": Signal("longest_word", None, "characters of the longest word"),
     "letter_words": Signal(
-        "letter_words", "words", "fraction of the words that hold what Unicode calls alphabetic, vowel signs aside (NeMo)"
+        "letter_words",
+        "words",
+        "fraction of the words that hold what Unicode calls alphabetic, vowel signs aside (NeMo)",
     ),
     "symbol_words": Signal(
         "symbol_words", "words", "fraction of the words that are an ellipsis, or of '#' by more than half (NeMo)"
@@ -115,14 +123,20 @@ _DEFINITIONS = {
     "sign_words": Signal("sign_words", "words", "fraction of the words that hold '#' or '…' (dolma)"),
     "stop_word_places": Signal("stop_word_places", None, "number of the words that are one of the eight stop words"),
     "other_characters": Signal(
-        "other_characters", "characters", "fraction of the characters that are no ASCII letter, digit, newline or ?!,. (NeMo)"
+        "other_characters",
+        "characters",
+        "fraction of the characters that are no ASCII letter, digit, newline or ?!,. (NeMo)",
     ),
     "digits": Signal("digits", "characters", "fraction of the characters that are 0 to 9 (NeMo)"),
     "white_space": Signal(
-        "white_spaces", "characters", "fraction of the characters that are space, tab, newline, return, backspace (NeMo)"
+        "white_spaces",
+        "characters",
+        "fraction of the characters that are space, tab, newline, return, backspace (NeMo)",
     ),
     "brackets": Signal("brackets", "characters", "fraction of the characters that are one of ()[]{}⟨⟩ (NeMo)"),
-    "url_characters": Signal("url_characters", "characters", "fraction of the characters in http and https URLs (NeMo)"),
+    "url_characters": Signal(
+        "url_characters", "characters", "fraction of the characters in http and https URLs (NeMo)"
+    ),
     "text_lines": Signal("text_lines", None, "lines between newlines, but for those of white space alone"),
     "terminal_lines": Signal(
         "terminal_lines", "text_lines", "fraction of the lines with text that end in a terminal mark, of any script"
@@ -136,12 +150,19 @@ _DEFINITIONS = {
         "more_lines", "text_lines", "fraction of the lines with text that end in an ellipsis, or 'read more' (NeMo)"
     ),
     "round_bullet_lines": Signal(
-        "round_bullet_lines", "text_lines", "fraction of the lines with text that start with one of twelve bullets (NeMo)"
+        "round_bullet_lines",
+        "text_lines",
+        "fraction of the lines with text that start with one of twelve bullets (NeMo)",
     ),
-    "star_lines": Signal("star_lines", "newline_parts", "fraction of the lines, empty ones too, that start with '*' or '-' (dolma)"),
-    "dots_lines": Signal("dots_lines", "newline_parts", "fraction of the lines, empty ones too, that end in '…' (dolma)"),
+    "star_lines": Signal(
+        "star_lines", "newline_parts", "fraction of the lines, empty ones too, that start with '*' or '-' (dolma)"
+    ),
+    "dots_lines": Signal(
+        "dots_lines", "newline_parts", "fraction of the lines, empty ones too, that end in '…' (dolma)"
+    ),
     "duplicate_text_line_characters": Signal(
-        "duplicate_text_line_characters", "inline_characters",
+        "duplicate_text_line_characters",
+        "inline_characters",
         "fraction of the characters but newlines in lines with text that stand earlier already (FineWeb)",
     ),
     "unique_text_lines": Signal(
@@ -157,7 +178,9 @@ _DEFINITIONS = {
         "unique_section_characters", "section_characters", "the same by characters (NeMo)"
     ),
     "boilerplate_sections": Signal(
-        "boilerplate_sections", "sections", "fraction of the parts between '\\n\\n' with a cookie or policy phrase (NeMo)"
+        "boilerplate_sections",
+        "sections",
+        "fraction of the parts between '\\n\\n' with a cookie or policy phrase (NeMo)",
     ),
     "duplicate_lines": Signal("duplicate_lines", "split_lines", "fraction of the lines that stand earlier already"),
     "duplicate_line_characters": Signal(
@@ -199,6 +222,9 @@ _DEFINITIONS = {
         )
         for n in (5, 6, 7, 8, 9, 10)
     },
+    "lorem_ipsum": Signal("lorem_ipsum", None, "number of 'lorem ipsum', in any case"),
+    "curly_brackets": Signal("curly_brackets", None, "number of '{'"),
+    "sentences": Signal("sentences", None, "sentences, by the rule of curator.kernels.sentences"),
 }
 
 SIGNALS = {name: ("float64" if signal.divisor else "int64", signal.definition) for name, signal in _DEFINITIONS.items()}
@@ -237,13 +263,19 @@ def _count(offsets: np.ndarray, data: np.ndarray, names: set[str]) -> np.ndarray
     views = offsets.view(), data.view()
     for view in views:
         view.flags.writeable = False  # as Arrow's buffers are: one compiled version serves all callers
-    _count_texts(*views, char_classes(), Wanted(**{group: group in groups for group in GROUPS}), counts)
+    asked = Wanted(**{group: group in groups for group in GROUPS})
+    _count_texts(*views, char_classes(), sentence_classes(), asked, counts)
     return counts
 
 
 @compiled
 def _count_texts(
-    offsets: np.ndarray, data: np.ndarray, classes: np.ndarray, wanted: Wanted, counts: np.ndarray
+    offsets: np.ndarray,
+    data: np.ndarray,
+    classes: np.ndarray,
+    sentence_marks: np.ndarray,
+    wanted: Wanted,
+    counts: np.ndarray,
 ) -> None:
     longest = 0
     for i in range(len(counts)):
@@ -298,3 +330,5 @@ def _count_texts(
             count_top_ngrams(text, index, scratch, needle, wanted.deleted_ngrams, row)
         if wanted.duplicate_ngrams:
             count_duplicate_ngrams(index, scratch, row)
+        if wanted.c4:
+            count_c4(text, sentence_marks, row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from curator.stage import CorpusStage, Filter, Mapper, Reader, Stage
 from tests import strict_cudf
 from tests.corpus import documents
 
+WORDS = Path(__file__).parents[1] / "curator" / "filter" / "words"  # lists of harmless words for C4BadWords
 # One instance of every public stage, with settings other than the defaults. A new stage needs a line here.
 EXAMPLES: dict[str, Stage] = {
     "ReadWarc": curator.ReadWarc("*.warc.gz", source="crawl"),
@@ -34,6 +36,10 @@ EXAMPLES: dict[str, Stage] = {
     "GopherRepetition": curator.GopherRepetition(),
     "FineWebQuality": curator.FineWebQuality(max_newline_ratio=0.5),
     "NemoEnglish": curator.NemoEnglish(min_words=5),
+    "C4Lines": curator.C4Lines(min_words=2, max_cut=0.9),
+    "C4Quality": curator.C4Quality(min_sentences=2),
+    "C4Paragraphs": curator.C4Paragraphs(min_paragraph_characters=20),
+    "C4BadWords": curator.C4BadWords((str(WORDS / "en.txt"), str(WORDS / "ja")), keep_fraction=0.5),
     "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
     "SemanticDedup": curator.SemanticDedup(embedding="embedding", eps=0.05, clusters=7, keep="easy"),

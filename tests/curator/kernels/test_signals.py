@@ -17,6 +17,7 @@ from curator.kernels.phrases import FILLER, POLICY
 from curator.kernels.signals import SIGNALS, measure
 from curator.kernels.unicode import OTHER_LETTERS, PUNCTUATION_CHARACTERS, TERMINAL_PUNCTUATION
 from curator.kernels.word_counts import STOP_WORDS
+from tests.curator.kernels.test_sentences import sentences
 
 NAMES = tuple(SIGNALS)
 PIECES = [
@@ -24,9 +25,40 @@ PIECES = [
     *(".", "...", "…", "#", "•", "-", "。", "!", "॥", "\x00"),
     *(" ", "\t", "\n", "\n\n", "\n \n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x1f", "\x85"),
     *("\u00a0", "\u2028", "\u2029", "\u3000"),
-    *("http://", "https", "://a", "%7E/", "~", "http", "[", "]", "(", ")", "{", "\u27e8", "\u27e9", "\u27e7", "\b", "*"),
+    *(
+        "http://",
+        "https",
+        "://a",
+        "%7E/",
+        "~",
+        "http",
+        "[",
+        "]",
+        "(",
+        ")",
+        "{",
+        "\u27e8",
+        "\u27e9",
+        "\u27e7",
+        "\b",
+        "*",
+    ),
     *("#a#", "a#", "‣", "◦", "-»", "»", "[...]", "(...)", "[…]", "(…)", "read more", "Read More..", "read", " more"),
-    *("Ⅷ", "ⓐ", "'", '"', "?", "Terms of Use", "lorem", " ipsum", "Cookie Policy", "uses cookies", "PRIVACY ", "policy"),
+    *(
+        "Ⅷ",
+        "ⓐ",
+        "'",
+        '"',
+        "?",
+        "Terms of Use",
+        "lorem",
+        " ipsum",
+        "Cookie Policy",
+        "uses cookies",
+        "PRIVACY ",
+        "policy",
+    ),
+    *("{", "lorem", "IPSUM", "Lorem ipsum", "Mr.", "U.S.", "e.g.", '."', "?", ")", "(p."),
 ]
 STOPS = {"the", "be", "to", "of", "and", "that", "have", "with"}
 
@@ -168,6 +200,9 @@ def oracle(text: str) -> dict[str, float]:
         **fineweb(text),
         **nemo(text),
         **dolma(text),
+        "lorem_ipsum": text.lower().count("lorem ipsum"),
+        "curly_brackets": text.count("{"),
+        "sentences": sentences(text),
     }
 
 
