@@ -33,6 +33,7 @@ LAZY = {
     "ftfy",
     "torch",
     "onnxruntime",
+    "spacy",
 }
 
 

@@ -1,8 +1,9 @@
 """Gopher's heuristics for English text (Rae et al. 2021, arXiv:2112.11446, A.1.1 and Table A1).
 
-The paper leaves open what a word and a line are. Both filters decide as datatrove 0.10 would with
-words = text.split(); datatrove itself asks spaCy, which cuts "don't" and "end." in two, so its counts
-are somewhat higher. Unlike there, a limit of 0 is a limit: it does not switch its rule off.
+The paper leaves open what a word and a line are. Both filters decide as datatrove 0.10 would, whose words
+are spaCy's tokens: "don't" and "end." are two each. By default a word here is what text.split() returns, which
+counts somewhat fewer; words="datatrove" takes those tokens. Unlike there, a limit of 0 is a limit: it does not
+switch its rule off.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from curator.stage import Filter, Pass, Rule, Schema, at_least, at_most
+from curator.filter.words import WordFilter
+from curator.stage import Rule, Schema, at_least, at_most
 
 
 @dataclass(frozen=True)
-class GopherQuality(Filter):
+class GopherQuality(WordFilter):
     """Drop texts that do not look like prose: too short, too symbolic, all bullets, no stop words.
 
     The defaults are those of A.1.1. Words made of punctuation alone do not count for the limits of
@@ -32,7 +34,6 @@ class GopherQuality(Filter):
     min_alpha_words: float = 0.8  # fraction of the words with a letter
     min_stop_words: int = 2  # different ones of the, be, to, of, and, that, have, with
 
-    reads: ClassVar[Schema] = {"text": "string"}
     signals: ClassVar[Schema] = {
         "nonsymbol_words": "int64",
         "mean_word_length": "float64",
@@ -55,11 +56,10 @@ class GopherQuality(Filter):
         at_least("few_alpha_words", "alpha_words", "min_alpha_words"),
         at_least("few_stop_words", "stop_words", "min_stop_words"),
     )
-    shared_pass = Pass("text_signals")
 
 
 @dataclass(frozen=True)
-class GopherRepetition(Filter):
+class GopherRepetition(WordFilter):
     """Drop texts that repeat lines, paragraphs or n-grams of words.
 
     The defaults are those of Table A1, in datatrove's order of rules; all are fractions, those of
@@ -82,7 +82,6 @@ class GopherRepetition(Filter):
     max_duplicate_9_gram_characters: float = 0.11
     max_duplicate_10_gram_characters: float = 0.10
 
-    reads: ClassVar[Schema] = {"text": "string"}
     signals: ClassVar[Schema] = {
         "characters": "int64",
         "duplicate_paragraphs": "float64",
@@ -103,4 +102,3 @@ class GopherRepetition(Filter):
         at_least("empty", "characters", "min_characters"),
         *(at_most(name, name, f"max_{name}") for name in signals if name != "characters"),
     )
-    shared_pass = Pass("text_signals")

@@ -32,8 +32,11 @@ def kernel(contract: Callable[..., Frame]) -> Callable[..., Frame]:
 
 
 @kernel
-def text_signals(text: Column, names: tuple[str, ...]) -> Frame:
+def text_signals(text: Column, names: tuple[str, ...], words: str = "spaces") -> Frame:
     """Measure the heuristics called `names`, all in one pass over the text's bytes.
+
+    `words` is "spaces", what str.split() returns, or "datatrove", the tokens of spaCy's blank English
+    (curator.kernels.datatrove_words), for which spaCy must be installed: else ModelError.
 
     Counts are int64, ratios float64 from one division of two counts (0.0 where the divisor is 0).
     The signals and their definitions are listed in `curator.kernels.signals.SIGNALS`.

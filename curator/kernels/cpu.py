@@ -7,14 +7,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames
-from curator.kernels import lines, lsh, normal, signals, signatures, urls, vectors, winnow
+from curator.kernels import datatrove_words, lines, lsh, normal, signals, signatures, urls, vectors, winnow
 from curator.kernels.arrow import buffers, each
 from curator.kernels.word_units import word_units
 from curator.stage import Column, Frame
 
 
-def text_signals(text: Column, names: tuple[str, ...]) -> Frame:
-    return frames.like(text, signals.measure(*buffers(text), names))
+def text_signals(text: Column, names: tuple[str, ...], words: str = "spaces") -> Frame:
+    texts = buffers(text)
+    apart = datatrove_words.separated(*texts) if words == "datatrove" else None
+    return frames.like(text, signals.measure(*texts, names, apart))
 
 
 def hash128(text: Column) -> Frame:

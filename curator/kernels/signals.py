@@ -5,8 +5,9 @@ compiled function that walks a text while it lies in the cache (curator.kernels.
 a group that no requested signal needs is left out. To add a signal, name it in SIGNALS; if it needs a
 new count, name that in GROUPS and count it in `_count_texts`.
 
-Words are what str.split() returns, without a tokenizer. Lines are those of str.splitlines for
-bullets and ellipses, and the parts between newlines for duplicates, as in datatrove 0.10.
+Words are what str.split() returns, of the text or of another that a tokeniser made of it. Lines are
+those of str.splitlines for bullets and ellipses, and the parts between newlines for duplicates, as in
+datatrove 0.10.
 """
 
 from typing import NamedTuple
@@ -99,18 +100,21 @@ _DEFINITIONS = {
 SIGNALS = {name: ("float64" if signal.divisor else "int64", signal.definition) for name, signal in _DEFINITIONS.items()}
 
 
-def measure(offsets: np.ndarray, data: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def measure(
+    offsets: np.ndarray, data: np.ndarray, names: tuple[str, ...], words: tuple[np.ndarray, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
     """Measure the signals `names` of the texts data[offsets[i]:offsets[i + 1]].
 
     offsets  # (texts + 1) int64
     data     # uint8: UTF-8
+    words    # (offsets, data) of texts to take the words from; None: the same ones
     Returns (texts) int64 for a count, float64 for a quotient, 0.0 where the divisor is 0: so all
     signals of an empty text are 0. A text must be shorter than 4 GiB. Scratch memory grows with the
     longest text: by 11 bytes for each byte of prose, 19 at worst (one letter a word).
     """
     needed = [_DEFINITIONS[name] for name in names]
     used = [signal.dividend for signal in needed] + [signal.divisor or "characters" for signal in needed]
-    counts = _count(offsets, data, set(used))
+    counts = _count((offsets, data), words or (offsets, data), set(used))
     return {name: _divide(counts, signal) for name, signal in zip(names, needed)}
 
 
@@ -122,11 +126,11 @@ def _divide(counts: np.ndarray, signal: Signal) -> np.ndarray:
     return quotient
 
 
-def _count(offsets: np.ndarray, data: np.ndarray, names: set[str]) -> np.ndarray:
+def _count(texts: tuple[np.ndarray, np.ndarray], words: tuple[np.ndarray, np.ndarray], names: set[str]) -> np.ndarray:
     """Return COUNTS (texts,), filled for the groups of `names`."""
-    counts = np.zeros(len(offsets) - 1, COUNTS)
+    counts = np.zeros(len(texts[0]) - 1, COUNTS)
     wanted = Wanted(**{group: not names.isdisjoint(members) for group, members in GROUPS.items()})
-    views = offsets.view(), data.view()
+    views = texts[0].view(), texts[1].view(), words[0].view(), words[1].view()
     for view in views:
         view.flags.writeable = False  # as Arrow's buffers are: one compiled version serves all callers
     _count_texts(*views, char_classes(), base_powers(), wanted, counts)
@@ -137,6 +141,8 @@ def _count(offsets: np.ndarray, data: np.ndarray, names: set[str]) -> np.ndarray
 def _count_texts(
     offsets: np.ndarray,
     data: np.ndarray,
+    word_offsets: np.ndarray,
+    word_data: np.ndarray,
     classes: np.ndarray,
     powers: np.ndarray,
     wanted: Wanted,
@@ -144,7 +150,7 @@ def _count_texts(
 ) -> None:
     longest = 0
     for i in range(len(counts)):
-        longest = max(longest, offsets[i + 1] - offsets[i])
+        longest = max(longest, offsets[i + 1] - offsets[i], word_offsets[i + 1] - word_offsets[i])
     most_words = longest // 2 + 2  # and most lines
     hashes = np.empty(longest + 1, np.uint64)
     ends = np.empty(most_words, np.uint32)
@@ -157,7 +163,7 @@ def _count_texts(
         if wanted.symbols:
             count_symbols(text, row)
         if wanted.words or wanted.ngrams:
-            count_words(text, classes, hashes, ends, row)
+            count_words(word_data[word_offsets[i] : word_offsets[i + 1]], classes, hashes, ends, row)
         if wanted.lines:
             count_lines(text, classes, row)
         if wanted.repeats:

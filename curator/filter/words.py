@@ -1,0 +1,39 @@
+"""Filters whose signals depend on what a word is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from curator.stage import Filter, Pass, Schema
+
+
+@dataclass(frozen=True)
+class WordFilter(Filter):
+    """Measures the signals of `curator.kernels.signals` by one idea of a word.
+
+    Filters side by side with the same `words` are measured in one pass. "datatrove" needs spaCy; texts of which
+    a process has seen few yet are as slow as spaCy itself (0.5 MB/s), for it is asked about each new one of
+    their white-space chunks.
+    """
+
+    words: Literal["spaces", "datatrove"] = "spaces"  # text.split(), or datatrove's: tokens of spaCy's blank English
+
+    reads: ClassVar[Schema] = {"text": "string"}
+
+    @property
+    def shared_pass(self) -> Pass:  # type: ignore[override]
+        """Return the pass: all that shapes it is what a word is."""
+        return Pass("text_signals", (self.words,))
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Return the tokeniser's library, where one is asked."""
+        return ("spacy",) if self.words == "datatrove" else ()
+
+    def check(self, output: str) -> None:
+        """Raise ModelError where the words need spaCy and it is not installed."""
+        if self.words == "datatrove":
+            from curator.kernels.datatrove_words import check_spacy
+
+            check_spacy()
