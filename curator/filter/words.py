@@ -12,9 +12,9 @@ from curator.stage import Filter, Pass, Schema
 class WordFilter(Filter):
     """Measures the signals of `curator.kernels.signals` by one idea of a word.
 
-    Filters side by side with the same `words` are measured in one pass. "datatrove" needs spaCy; texts of which
-    a process has seen few yet are as slow as spaCy itself (0.5 MB/s), for it is asked about each new one of
-    their white-space chunks.
+    Filters side by side with the same `words` are measured in one pass. "datatrove" needs spaCy, and costs about
+    as much again once a process knows most white-space chunks of its texts; each new one is asked of spaCy, which
+    makes the first megabytes some twenty times slower.
     """
 
     words: Literal["spaces", "datatrove"] = "spaces"  # text.split(), or datatrove's: tokens of spaCy's blank English

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,6 +39,8 @@ from curator.kernels.repeats import table_size
 LONGEST = 4096  # code points; the worst chunk of that length, "((((...", takes spaCy four seconds
 MOST_CHUNKS = 2_000_000  # known ones: beyond, the table is emptied before the next texts; about 200 MB
 PIECE = 200_000  # characters tokenised in one call
+# One token, or two: affixes and infixes of spaCy's English have other characters, or need a digit before them
+SIMPLE = re.compile("([A-Za-z]*[a-z])([,.;:!?)]?)")
 BROKEN, STAND_IN = "IS_ALPHA", "IS_ALPHB"  # spaCy's memory zones fail on the first; it cuts both alike
 
 
@@ -123,7 +126,7 @@ class KnownChunks:
             new = self._entries[known:upto]
             begins, ends = new["key"], new["key"] + new["key_bytes"]
             chunks = [self._arena[a:b].tobytes().decode() for a, b in zip(begins, ends, strict=True)]
-            self._show(known, *self._tokeniser.tokenise(chunks))
+            self._show(known, *self._tokeniser.look_up(chunks))
             known = upto
 
     def _show(self, known: int, shown: list[str], heads: np.ndarray, tails: np.ndarray, risks: np.ndarray) -> None:
@@ -171,6 +174,7 @@ class Tokeniser:
         self._prefixes = {span for span, at_start, at_end in spans if at_start and not at_end}
         self._suffixes = {span for span, at_start, at_end in spans if at_end and not at_start}
         self._infixes = {span for span, at_start, at_end in spans if not at_start and not at_end}
+        self._named, self._special = numbers, {*numbers, *self._language.tokenizer.rules}
         strings = self._language.vocab.strings
         self._orths, self._numbers = map(np.array, zip(*sorted((strings.add(t), n) for t, n in numbers.items())))
         self.pairs = np.zeros((256, 256), np.bool_)
@@ -182,6 +186,23 @@ class Tokeniser:
         with self._language.memory_zone():
             spans = [(t.idx, t.idx + len(t)) for t in self._language.tokenizer(text.replace(BROKEN, STAND_IN))]
         return [text[start:stop] for start, stop in spans if not text[start:stop].isspace()]
+
+    def look_up(self, chunks: list[str]) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+        """Return what `tokenise` does, which is asked only about the chunks that are not SIMPLE."""
+        shown, tails = [""] * len(chunks), np.zeros(len(chunks), np.uint8)
+        heads, risks, hard = np.zeros_like(tails), np.zeros_like(tails), []
+        for i, chunk in enumerate(chunks):
+            simple = SIMPLE.fullmatch(chunk)
+            if simple is None or not self._special.isdisjoint((chunk, simple[1])):
+                hard.append(i)
+                continue
+            shown[i] = f"{simple[1]} {simple[2]}" if simple[2] else chunk
+            tails[i] = self._named.get(simple[2], 0)
+        if hard:
+            words, heads[hard], tails[hard], risks[hard] = self.tokenise([chunks[i] for i in hard])
+            for i, word in zip(hard, words, strict=True):
+                shown[i] = word
+        return shown, heads, tails, risks
 
     def tokenise(self, chunks: list[str]) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
         """Return for each chunk its words, a space between each two, and `head`, `tail` and `risk` of ENTRY."""

@@ -16,7 +16,7 @@ from curator.errors import ModelError
 from curator.filter.gopher import GopherQuality
 from curator.kernels import datatrove_words
 from curator.kernels.arrow import flatten
-from curator.kernels.datatrove_words import LONGEST, KnownChunks, Tokeniser
+from curator.kernels.datatrove_words import LONGEST, SIMPLE, KnownChunks, Tokeniser
 
 needs_spacy = pytest.mark.skipif(
     importlib.util.find_spec("spacy") is None, reason="spaCy is not installed: pip install 'millrace[datatrove-words]'"
@@ -100,6 +100,18 @@ def test_what_is_known_already_changes_nothing(tokeniser):
         got = [known.separated(*flatten(pa.array([text], pa.large_string())))[1].tobytes() for text in texts]
         assert b"".join(got) == expected[1]
     assert small._filled[0] < fresh._filled[0]
+
+
+@needs_spacy
+@settings(max_examples=300, deadline=None)
+@given(chunks=st.lists(st.from_regex(SIMPLE, fullmatch=True), min_size=1, max_size=30))
+def test_simple_chunks_need_no_spacy(tokeniser, chunks):
+    rules = [*tokeniser._language.tokenizer.rules]
+    chunks += [rules[len(chunk) * 37 % len(rules)] + chunk[-1] for chunk in chunks]
+    chunks = ["".join(chunk.split()) for chunk in chunks if chunk.split()]
+    looked_up, asked = tokeniser.look_up(chunks), tokeniser.tokenise(chunks)
+    assert looked_up[0] == asked[0]
+    assert [*map(list, looked_up[2:])] == [*map(list, asked[2:])]
 
 
 @needs_spacy
