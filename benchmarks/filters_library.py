@@ -39,7 +39,7 @@ REASONS = {  # datatrove's name of each of our rules that its own name does not 
 }
 
 
-def call(given: Setting, side: str, task: str, source: Path, words: str = "whitespace") -> dict[str, Any]:
+def call(given: Setting, side: str, task: str, source: Path, words: str = "spaces") -> dict[str, Any]:
     """Run one side once in a process of its own; return its answer."""
     answer = given.work / "answer.json"
     if side == "ours":
@@ -81,7 +81,7 @@ def main() -> None:
         corpus = given.input("corpus.parquet")
         small = given.made("slice.parquet", lambda out: inputs.cut_slice(corpus, given.bench, out))
         tiny = given.made("tiny.parquet", lambda out: inputs.cut_slice(corpus, given.bench, out, SMALL_MB, seed=1))
-        measured = [("white space, seeded slice", small, *_rounds(given, small, "filters", "whitespace"))]
+        measured = [("white space, seeded slice", small, *_rounds(given, small, "filters", "spaces"))]
         if not given.quick:
             before = call(given, "ours", "filters", corpus)
             whole = call(given, "peer", "filters", corpus)

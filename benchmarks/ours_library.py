@@ -47,7 +47,7 @@ def deduplicate(text: pa.LargeStringArray, **settings: Any) -> Found:
     return FuzzyDedup(**settings).find(text)
 
 
-def filters(text: pa.LargeStringArray, words: str = "whitespace") -> dict[str, Any]:
+def filters(text: pa.LargeStringArray, words: str = "spaces") -> dict[str, Any]:
     """Return each text's first reason to go, "" where it stays, by GopherQuality, GopherRepetition, FineWebQuality
     and C4's two stages; C4's without the rule on sentences too; and the text that C4 leaves."""
     judges = (GopherQuality(words=words), GopherRepetition(words=words), FineWebQuality(words=words))

@@ -22,6 +22,7 @@ _PLACES = {
     "C4Quality": "curator.filter.c4",
     "C4Paragraphs": "curator.filter.c4",
     "C4BadWords": "curator.filter.bad_words",
+    "LanguageQuality": "curator.filter.languages",
     "ExactDedup": "curator.dedup.exact",
     "FuzzyDedup": "curator.dedup.fuzzy",
     "SemanticDedup": "curator.dedup.semantic",

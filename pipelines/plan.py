@@ -26,6 +26,7 @@ SECONDS_PER_MB = {
     "C4Quality": 0.003,
     "C4Paragraphs": 0.002,
     "C4BadWords": 0.004,
+    "LanguageQuality": 0.03,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
     "SemanticDedup": 0.02,  # of a given embedding; a model takes what it takes

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from curator import kernels
-from curator.stage import Filter, Frame, Pass, Rule, Schema, at_least, at_most
+from curator.filter.words import SPACES
+from curator.stage import Filter, Frame, Rule, Schema, at_least, at_most
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class C4Quality(Filter):
         at_most("curly_bracket", "curly_brackets", "max_curly_brackets"),
         at_least("few_sentences", "sentences", "min_sentences"),
     )
-    shared_pass = Pass("text_signals")
+    shared_pass = SPACES
 
 
 @dataclass(frozen=True)

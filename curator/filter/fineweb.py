@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from curator.stage import Filter, Pass, Rule, Schema, at_least, at_most
+from curator.filter.words import WordFilter
+from curator.stage import Rule, Schema, at_least, at_most
 
 
 @dataclass(frozen=True)
-class FineWebQuality(Filter):
+class FineWebQuality(WordFilter):
     """Drop texts that read like lists: lines without an end mark, short or duplicate lines, many newlines.
 
     Lines are the parts between newlines, but for those of white space alone. Decides as datatrove 0.10 would
-    with words = text.split(), whose limits these are; the paper's limit of characters in duplicate lines is
+    on the same words, whose limits these are; the paper's limit of characters in duplicate lines is
     0.1. A text without a line, a missing one too, is dropped as empty.
     """
 
@@ -23,7 +24,6 @@ class FineWebQuality(Filter):
     max_duplicate_text_line_characters: float = 0.01  # fraction of the characters, newlines left out
     max_newline_ratio: float = 0.3  # newlines a word
 
-    reads: ClassVar[Schema] = {"text": "string"}
     signals: ClassVar[Schema] = {
         "text_lines": "int64",
         "terminal_lines": "float64",
@@ -40,4 +40,3 @@ class FineWebQuality(Filter):
         ),
         at_most("newlines", "newline_ratio", "max_newline_ratio"),
     )
-    shared_pass = Pass("text_signals")

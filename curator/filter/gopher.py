@@ -1,8 +1,8 @@
 """Gopher's heuristics for English text (Rae et al. 2021, arXiv:2112.11446, A.1.1 and Table A1).
 
 The paper leaves open what a word and a line are. By default both filters decide as datatrove 0.10 would
-with words = text.split(); datatrove itself asks spaCy, which cuts "don't" and "end." in two, so its counts
-are somewhat higher. Unlike there, a limit of 0 is a limit: it does not switch its rule off.
+with words = text.split(); datatrove's own are spaCy's tokens, "don't" and "end." two each, and
+words="datatrove" takes those. Unlike there, a limit of 0 is a limit: it does not switch its rule off.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from curator.errors import SpecError
-from curator.stage import Filter, Pass, Rule, Schema, at_least, at_most
+from curator.filter.words import WordFilter
+from curator.stage import Rule, Schema, at_least, at_most
 
 # What a rule looks at instead, by field and its value.
 VARIANTS = {
@@ -24,7 +25,7 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class GopherQuality(Filter):
+class GopherQuality(WordFilter):
     """Drop texts that do not look like prose: too short, too symbolic, all bullets, no stop words.
 
     The limits are those of A.1.1. What they are limits of is as in datatrove, and can be chosen:
@@ -52,9 +53,6 @@ class GopherQuality(Filter):
         "splitlines"  # newlines: bullets are "*" and "-" not indented, "..." is none
     )
     stop_words_counted: Literal["different", "all"] = "different"
-
-    reads: ClassVar[Schema] = {"text": "string"}
-    shared_pass: ClassVar[Pass | None] = Pass("text_signals")
 
     def __post_init__(self) -> None:
         if self.word_length == "median" and self.words_counted != "all":
@@ -88,7 +86,7 @@ QUALITY_RULES = (
 
 
 @dataclass(frozen=True)
-class GopherRepetition(Filter):
+class GopherRepetition(WordFilter):
     """Drop texts that repeat lines, paragraphs or n-grams of words.
 
     The defaults are those of Table A1, in datatrove's order of rules; all are fractions, those of
@@ -111,7 +109,6 @@ class GopherRepetition(Filter):
     max_duplicate_9_gram_characters: float = 0.11
     max_duplicate_10_gram_characters: float = 0.10
 
-    reads: ClassVar[Schema] = {"text": "string"}
     signals: ClassVar[Schema] = {
         "characters": "int64",
         "duplicate_paragraphs": "float64",
@@ -132,4 +129,3 @@ class GopherRepetition(Filter):
         at_least("empty", "characters", "min_characters"),
         *(at_most(name, name, f"max_{name}") for name in signals if name != "characters"),
     )
-    shared_pass = Pass("text_signals")

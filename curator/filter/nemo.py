@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from curator.stage import Filter, Pass, Rule, Schema, at_least, at_most
+from curator.filter.words import SPACES
+from curator.stage import Filter, Rule, Schema, at_least, at_most
 
 COUNTS = ("characters", "words", "stop_word_places", "longest_word")  # the signals that are no fractions
 NGRAMS = {"deleted": (2, 3, 4), "repeated": (5, 6, 7, 8, 9, 10)}
@@ -86,4 +87,4 @@ class NemoEnglish(Filter):
         at_most("bullet_lines", "round_bullet_lines", "max_round_bullet_lines"),
     )
     signals: ClassVar[Schema] = {rule.signal: "int64" if rule.signal in COUNTS else "float64" for rule in rules}
-    shared_pass = Pass("text_signals")
+    shared_pass = SPACES

@@ -32,12 +32,26 @@ def kernel(contract: Callable[..., Frame]) -> Callable[..., Frame]:
 
 
 @kernel
-def text_signals(text: Column, names: tuple[str, ...]) -> Frame:
+def text_signals(text: Column, names: tuple[str, ...], words: str = "spaces") -> Frame:
     """Measure the heuristics called `names`, all in one pass over the text's bytes.
+
+    `words` is "spaces", what str.split() returns; "letters", in scripts that put no space between words each
+    letter (curator.kernels.letter_units); or "datatrove", the tokens of spaCy's blank English
+    (curator.kernels.datatrove_words), for which spaCy must be installed: else ModelError.
 
     Counts are int64, ratios float64 from one division of two counts (0.0 where the divisor is 0).
     The signals and their definitions are listed in `curator.kernels.signals.SIGNALS`.
     Cost: about 130 MB/s a core without the n-gram signals, 85 with them (a 2025 server core).
+    """
+
+
+@kernel
+def listed_words(text: Column, which: Any, lists: tuple[tuple[str, ...], ...], inside: tuple[bool, ...]) -> Frame:
+    """Count in `listed_words` int64 how many different words of a list stand in each text.
+
+    Text i is searched for lists[which[i]] (`which` is int64 of numpy; -1: for nothing, which counts 0): where
+    `inside` of that list is false among its words (str.split, as they are written), else anywhere in it.
+    Cost: about 300 MB/s a core; of a list searched anywhere, 1 GB/s a word.
     """
 
 

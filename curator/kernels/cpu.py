@@ -7,15 +7,44 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames
-from curator.kernels import c4, lines, lsh, normal, signals, signatures, urls, vectors, winnow
-from curator.kernels.arrow import buffers, each
+from curator.kernels import (
+    c4,
+    datatrove_words,
+    letter_units,
+    lines,
+    lsh,
+    normal,
+    signals,
+    signatures,
+    urls,
+    vectors,
+    winnow,
+)
+from curator.kernels.arrow import buffers, each, flatten
 from curator.kernels.c4_counts import long_pieces
+from curator.kernels.stop_lists import count_listed
 from curator.kernels.word_units import word_units
 from curator.stage import Column, Frame
 
 
-def text_signals(text: Column, names: tuple[str, ...]) -> Frame:
-    return frames.like(text, signals.measure(*buffers(text), names))
+def text_signals(text: Column, names: tuple[str, ...], words: str = "spaces") -> Frame:
+    apart = {"spaces": None, "letters": letter_units.apart, "datatrove": datatrove_words.separated}[words]
+    texts = buffers(text)
+    return frames.like(text, signals.measure(*texts, names, apart(*texts) if apart else None))
+
+
+def listed_words(
+    text: Column, which: np.ndarray, lists: tuple[tuple[str, ...], ...], inside: tuple[bool, ...]
+) -> Frame:
+    texts = frames.column_to_arrow(text)
+    counts = count_listed(*flatten(texts), np.where(np.append(inside, False)[which], -1, which), lists)
+    for number in np.flatnonzero(inside):
+        rows = np.flatnonzero(which == number)
+        some = texts.take(pa.array(rows)) if len(rows) else texts[:0]
+        for word in lists[number]:
+            found = pc.fill_null(pc.match_substring(some, word), False)
+            counts[rows] += found.to_numpy(zero_copy_only=False)
+    return frames.like(text, {"listed_words": counts})
 
 
 def hash128(text: Column) -> Frame:

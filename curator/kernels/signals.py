@@ -6,9 +6,10 @@ compiled function that walks a text while it lies in the cache (curator.kernels.
 out. To add a signal, name it in SIGNALS; if it needs a new count, name that in GROUPS and count it in
 `_count_texts`.
 
-Words are what str.split() returns, without a tokenizer. Lines are those of str.splitlines for
-bullets and ellipses, and the parts between newlines for all else, as in datatrove 0.10. Names of signals
-that follow NeMo Curator or dolma where they differ from datatrove say so in their definitions.
+Words are what str.split() returns, of the text or of another that a tokeniser made of it. Lines are those
+of str.splitlines for bullets and ellipses, and the parts between newlines for all else, as in datatrove
+0.10. Names of signals that follow NeMo Curator or dolma where they differ from datatrove say so in their
+definitions.
 """
 
 from __future__ import annotations
@@ -230,18 +231,22 @@ _DEFINITIONS = {
 SIGNALS = {name: ("float64" if signal.divisor else "int64", signal.definition) for name, signal in _DEFINITIONS.items()}
 
 
-def measure(offsets: np.ndarray, data: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def measure(
+    offsets: np.ndarray, data: np.ndarray, names: tuple[str, ...], words: tuple[np.ndarray, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
     """Measure the signals `names` of the texts data[offsets[i]:offsets[i + 1]].
 
     offsets  # (texts + 1) int64
     data     # uint8: UTF-8
+    words    # (offsets, data) of texts to take the words from; None: the same ones
     Returns (texts) int64 for a count, float64 for a quotient, 0.0 where the divisor is 0: so all
     signals of an empty text are 0. A text must be shorter than 4 GiB. Scratch memory grows with the
     longest text: by 11 bytes for each byte of prose, 19 at worst (one letter a word).
     """
     needed = [_DEFINITIONS[name] for name in names]
     used = [signal.dividend for signal in needed] + [signal.divisor or "characters" for signal in needed]
-    counts = _count(offsets, data, set(used))
+    texts = (offsets, data)
+    counts = _count(texts, words or texts, set(used))
     return {name: _divide(counts, signal) for name, signal in zip(names, needed)}
 
 
@@ -253,18 +258,18 @@ def _divide(counts: np.ndarray, signal: Signal) -> np.ndarray:
     return quotient
 
 
-def _count(offsets: np.ndarray, data: np.ndarray, names: set[str]) -> np.ndarray:
-    """Return COUNTS (texts,), filled for the groups of `names`."""
-    counts = np.zeros(len(offsets) - 1, COUNTS)
+def _count(texts: tuple[np.ndarray, np.ndarray], words: tuple[np.ndarray, np.ndarray], names: set[str]) -> np.ndarray:
+    """Return COUNTS (texts,), filled for the groups of `names`. `words` is `texts`, or the words of each, apart."""
+    counts = np.zeros(len(texts[0]) - 1, COUNTS)
     groups = {group for group, members in GROUPS.items() if not names.isdisjoint(members)}
     for needed, by in reversed(NEEDS.items()):
         if groups.intersection(by):
             groups.add(needed)
-    views = offsets.view(), data.view()
+    views = texts[0].view(), texts[1].view(), words[0].view(), words[1].view()
     for view in views:
         view.flags.writeable = False  # as Arrow's buffers are: one compiled version serves all callers
     asked = Wanted(**{group: group in groups for group in GROUPS})
-    _count_texts(*views, char_classes(), sentence_classes(), asked, counts)
+    _count_texts(*views, char_classes(), sentence_classes(), words is not texts, asked, counts)
     return counts
 
 
@@ -272,17 +277,21 @@ def _count(offsets: np.ndarray, data: np.ndarray, names: set[str]) -> np.ndarray
 def _count_texts(
     offsets: np.ndarray,
     data: np.ndarray,
+    word_offsets: np.ndarray,
+    word_data: np.ndarray,
     classes: np.ndarray,
     sentence_marks: np.ndarray,
+    apart: bool,
     wanted: Wanted,
     counts: np.ndarray,
 ) -> None:
     longest = 0
     for i in range(len(counts)):
-        longest = max(longest, offsets[i + 1] - offsets[i])
+        longest = max(longest, offsets[i + 1] - offsets[i], word_offsets[i + 1] - word_offsets[i])
     most_words = longest // 2 + 2  # and most sections
-    buffer = np.zeros(longest + PADDING, np.uint8)
+    buffer, word_buffer = np.zeros(longest + PADDING, np.uint8), np.zeros(longest + PADDING if apart else 0, np.uint8)
     marks = np.empty((blocks(longest), KINDS), np.uint64)
+    word_marks = np.empty((blocks(longest) if apart else 0, KINDS), np.uint64)
     newline_places = np.empty(longest + 1, np.uint32)
     index = (
         np.empty(longest + PADDING, np.uint8),
@@ -309,7 +318,12 @@ def _count_texts(
             count_kinds(text, row)
         if wanted.urls:
             count_urls(text, row)
-        if wanted.words:
+        if wanted.words and apart:
+            word_size = word_offsets[i + 1] - word_offsets[i]
+            copy_padded(word_data, word_offsets[i], word_size, word_buffer)
+            mark(word_buffer[:word_size], classes, word_marks)
+            count_words(word_buffer[:word_size], word_marks, index, row)
+        elif wanted.words:
             count_words(text, marks, index, row)
         if wanted.middle:
             count_middle(index[3], places, row)

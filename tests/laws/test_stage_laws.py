@@ -40,6 +40,7 @@ EXAMPLES: dict[str, Stage] = {
     "C4Quality": curator.C4Quality(min_sentences=2),
     "C4Paragraphs": curator.C4Paragraphs(min_paragraph_characters=20),
     "C4BadWords": curator.C4BadWords((str(WORDS / "en.txt"), str(WORDS / "ja")), keep_fraction=0.5),
+    "LanguageQuality": curator.LanguageQuality(min_words=20, unknown="drop"),
     "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
     "SemanticDedup": curator.SemanticDedup(embedding="embedding", eps=0.05, clusters=7, keep="easy"),

@@ -164,15 +164,17 @@ def real_texts(shared: Path) -> list[str]:
     return texts
 
 
-def compare_with_datatrove(monkeypatch, texts: list[str]) -> None:
+def compare_with_datatrove(monkeypatch, texts: list[str], words: str = "spaces") -> None:
     data = pytest.importorskip("datatrove.data")
+    if words == "datatrove":
+        pytest.importorskip("spacy")
     from datatrove.pipeline.filters import gopher_quality_filter, gopher_repetition_filter
 
-    for module in (gopher_quality_filter, gopher_repetition_filter):
+    for module in (gopher_quality_filter, gopher_repetition_filter) if words == "spaces" else ():
         monkeypatch.setattr(module, "split_into_words", lambda text, language: text.split())
     for stage, peer in (
-        (GopherQuality(), gopher_quality_filter.GopherQualityFilter()),
-        (GopherRepetition(), gopher_repetition_filter.GopherRepetitionFilter()),
+        (GopherQuality(words=words), gopher_quality_filter.GopherQualityFilter()),
+        (GopherRepetition(words=words), gopher_repetition_filter.GopherRepetitionFilter()),
     ):
         answers = [peer.filter(data.Document(text=text, id="")) for text in texts]
         expected = ["" if answer is True else REASONS[answer[1]] for answer in answers]
@@ -186,6 +188,18 @@ def compare_with_datatrove(monkeypatch, texts: list[str]) -> None:
 @pytest.mark.peer
 def test_decisions_and_reasons_are_those_of_datatrove(monkeypatch):
     compare_with_datatrove(monkeypatch, [*generated(1, 20_000), "", " ", "\n"])
+
+
+@pytest.mark.peer
+def test_decisions_by_its_own_words_are_those_of_datatrove(monkeypatch):
+    texts = [text.replace(" and ", " don't (see: x): - ) ") for text in generated(2, 1500)]
+    compare_with_datatrove(monkeypatch, [*texts, "", " ", "\n"], "datatrove")
+
+
+@pytest.mark.peer
+@pytest.mark.realdata
+def test_decisions_on_real_texts_by_its_own_words_are_those_of_datatrove(monkeypatch, shared):
+    compare_with_datatrove(monkeypatch, random.Random(1).sample(real_texts(shared), 300), "datatrove")
 
 
 @pytest.mark.peer

@@ -1,0 +1,145 @@
+"""The table of chunks against spaCy itself, of which it must keep every token."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import random
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curator.errors import ModelError
+from curator.filter.gopher import GopherQuality
+from curator.kernels import datatrove_words
+from curator.kernels.arrow import flatten
+from curator.kernels.datatrove_words import LONGEST, SIMPLE, KnownChunks, Tokeniser
+
+needs_spacy = pytest.mark.skipif(
+    importlib.util.find_spec("spacy") is None, reason="spaCy is not installed: pip install 'millrace[datatrove-words]'"
+)
+GAPS = ["", "", "", " ", " ", " ", "  ", "\n", "\t", "\u00a0", "\u3000", "\x1c"]
+PLAIN = [
+    *("the", "x", "don't", "cannot", "gonna", "1.5km", "U.S.", "e.g", "and/or", "foo@bar.com", "http://a.b/c?d=e"),
+    *("中文。", "é", "😀", "\x00", "--", "...", "$5", "IS_ASCII", "f(x):", "''''", "x''", "#:x-label"),
+    *"'\"()-:;.*<>_=38x/#$%,!?&",
+]
+# "x):" holds the special case "):", but not where ": - )" stands across the spaces after it
+TORN = ["x):", "f(y):", ":", ")", "(", "-", "'", "''", "x''", "-)", "((", "a:*", "*", "x", "o)", "(o", "d."]
+
+
+@pytest.fixture(scope="module")
+def tokeniser() -> Tokeniser:
+    return Tokeniser()
+
+
+@pytest.fixture(scope="module")
+def spacy_words():
+    import spacy
+
+    tokenizer = spacy.blank("en").tokenizer
+    return lambda text: [token.text for token in tokenizer(text) if token.text.strip()]
+
+
+def separated(known: KnownChunks, texts: list[str | None]) -> list[list[str]]:
+    offsets, data = known.separated(*flatten(pa.array(texts, pa.large_string())))
+    return [data[a:b].tobytes().decode().split() for a, b in itertools.pairwise(offsets)]
+
+
+def adversarial(seed: int, many: int) -> list[str]:
+    """Texts of special cases, parts of them and what stands around them, with and without spaces between."""
+    import spacy
+
+    choose, cases = random.Random(seed), [*spacy.blank("en").tokenizer.rules]
+    pieces = [*cases, *(c[:i] for c in cases if len(c) < 8 for i in (1, 2)), *(c[-1:] for c in cases), *PLAIN * 12]
+    kinds = [(pieces, GAPS), (TORN, [" ", " ", " ", "", "\n"])]
+    texts = []
+    for _ in range(many):
+        words, gaps = choose.choice(kinds)
+        size = choose.choice([1, 3, 10, 40])
+        texts.append("".join(choose.choice(words) + choose.choice(gaps) for _ in range(size)))
+    return texts
+
+
+@needs_spacy
+def test_words_are_those_of_spacy_on_special_cases_torn_apart(tokeniser, spacy_words):
+    texts = adversarial(1, 4000)
+    found = separated(KnownChunks(tokeniser), texts)
+    assert [text for text, words in zip(texts, found, strict=True) if words != spacy_words(text)] == []
+
+
+@needs_spacy
+@settings(max_examples=150, deadline=None)
+@given(texts=st.lists(st.text(st.one_of(st.sampled_from("':)(-.*_=<> \n38xad"), st.characters(codec="utf-8")))))
+def test_words_are_those_of_spacy(tokeniser, spacy_words, texts):
+    assert separated(KnownChunks(tokeniser), texts) == [spacy_words(text) for text in texts]
+
+
+@needs_spacy
+def test_the_neighbour_across_a_space_decides(tokeniser, spacy_words):
+    assert separated(KnownChunks(tokeniser), ["x): -", "x): - )"]) == [["x", "):", "-"], ["x", ")", ":", "-", ")"]]
+    changed = [text for text in adversarial(2, 3000) if _by_chunks(tokeniser, text) != spacy_words(text)]
+    assert len(changed) > 20
+    assert separated(KnownChunks(tokeniser), changed) == [*map(spacy_words, changed)]
+
+
+def _by_chunks(tokeniser: Tokeniser, text: str) -> list[str]:
+    return [word for chunk in text.split() for word in tokeniser.words(chunk)]
+
+
+@needs_spacy
+def test_what_is_known_already_changes_nothing(tokeniser):
+    texts = [*adversarial(3, 300), "", None, " ", "\x00"]
+    fresh, used, small = KnownChunks(tokeniser), KnownChunks(tokeniser), KnownChunks(tokeniser, most=10)
+    separated(used, adversarial(4, 300))
+    expected = [bytes(part) for part in fresh.separated(*flatten(pa.array(texts, pa.large_string())))]
+    for known in (used, small, fresh):
+        got = [known.separated(*flatten(pa.array([text], pa.large_string())))[1].tobytes() for text in texts]
+        assert b"".join(got) == expected[1]
+    assert small._filled[0] < fresh._filled[0]
+
+
+@needs_spacy
+@settings(max_examples=300, deadline=None)
+@given(chunks=st.lists(st.from_regex(SIMPLE, fullmatch=True), min_size=1, max_size=30))
+def test_simple_chunks_need_no_spacy(tokeniser, chunks):
+    rules = [*tokeniser._language.tokenizer.rules]
+    chunks += [rules[len(chunk) * 37 % len(rules)] + chunk[-1] for chunk in chunks]
+    chunks = ["".join(chunk.split()) for chunk in chunks if chunk.split()]
+    looked_up, asked = tokeniser.look_up(chunks), tokeniser.tokenise(chunks)
+    assert looked_up[0] == asked[0]
+    assert [*map(list, looked_up[2:])] == [*map(list, asked[2:])]
+
+
+@needs_spacy
+def test_a_very_long_chunk_is_cut(tokeniser):
+    text = "é" * (2 * LONGEST + 1)
+    assert [*map(len, separated(KnownChunks(tokeniser), [text])[0])] == [LONGEST, LONGEST, 1]
+
+
+@needs_spacy
+def test_the_string_that_breaks_spacy_is_a_word(tokeniser):
+    texts = ["IS_ALPHA", "x IS_ALPHA y (IS_ALPHA) is_alpha", "IS_ALPHB IS_ALPHA): -"]
+    expected = [["IS_ALPHA"], ["x", "IS_ALPHA", "y", "(", "IS_ALPHA", ")", "is_alpha"]]
+    for _ in range(2):
+        assert separated(KnownChunks(tokeniser), texts)[:2] == expected
+    assert separated(KnownChunks(tokeniser), texts)[2][:3] == ["IS_ALPHB", "IS_ALPHA", "):"]
+
+
+@needs_spacy
+def test_many_chunks_outgrow_the_first_tables(tokeniser):
+    numbers = np.random.default_rng(1).integers(0, 10**9, 30_000)
+    texts = [" ".join(map(str, numbers[i : i + 1000])) for i in range(0, len(numbers), 1000)]
+    known = KnownChunks(tokeniser)
+    assert separated(known, texts) == [text.split() for text in texts]
+    assert separated(known, texts) == [text.split() for text in texts]
+
+
+def test_without_spacy_the_extra_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(datatrove_words.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"pip install 'millrace\[datatrove-words\]'"):
+        GopherQuality(words="datatrove").check(str(tmp_path))
+    GopherQuality().check(str(tmp_path))
