@@ -48,7 +48,9 @@ class GopherQuality(Filter):
     words_counted: Literal["nonsymbol", "all"] = "nonsymbol"  # by number and length: those that are not all punctuation
     word_length: Literal["mean", "median"] = "mean"  # the median is that of all words
     symbols_counted: Literal["each", "words"] = "each"  # "#" and ellipses apart; or the words that hold "#" or "…"
-    lines: Literal["splitlines", "newlines"] = "splitlines"  # newlines: bullets are "*" and "-" not indented, "..." is none
+    lines: Literal["splitlines", "newlines"] = (
+        "splitlines"  # newlines: bullets are "*" and "-" not indented, "..." is none
+    )
     stop_words_counted: Literal["different", "all"] = "different"
 
     reads: ClassVar[Schema] = {"text": "string"}

@@ -38,7 +38,9 @@ class NemoEnglish(Filter):
     max_words: int = 100_000
     max_unended_lines: float = 0.85  # fraction of the lines that do not end in . ? ! " or '
     min_letter_words: float = 0.8  # fraction of the words with a letter
-    min_stop_words: int = 2  # words that are one of the, be, to, of, and, that, have, with; the same one may count twice
+    min_stop_words: int = (
+        2  # words that are one of the, be, to, of, and, that, have, with; the same one may count twice
+    )
     max_mean_word_length: float = 10.0  # characters
     min_mean_word_length: float = 3.0
     max_word_length: int = 1000  # characters

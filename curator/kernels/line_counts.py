@@ -132,7 +132,12 @@ def count_lines(text: np.ndarray, classes: np.ndarray, newlines: np.ndarray, row
         short += size <= SHORT_LINE
     row.newlines, row.text_lines = len(newlines), lines
     row.lines = len(newlines) + (len(text) > 0 and text[-1] != ord("\n"))
-    row.bullet_lines, row.ellipsis_lines, row.round_bullet_lines, row.more_lines = bullets, ellipses, round_bullets, mores
+    row.bullet_lines, row.ellipsis_lines, row.round_bullet_lines, row.more_lines = (
+        bullets,
+        ellipses,
+        round_bullets,
+        mores,
+    )
     row.unended_lines, row.terminal_lines, row.short_lines = unended, terminal, short
     row.newline_parts, row.star_lines, row.dots_lines = len(newlines) + 1, stars, dots
 
@@ -171,7 +176,9 @@ def count_split_lines(text: np.ndarray, classes: np.ndarray, row: Any) -> None:
 
 
 @compiled
-def count_duplicate_lines(text: np.ndarray, classes: np.ndarray, newlines: np.ndarray, table: np.ndarray, row: Any) -> None:
+def count_duplicate_lines(
+    text: np.ndarray, classes: np.ndarray, newlines: np.ndarray, table: np.ndarray, row: Any
+) -> None:
     """Count the lines that stand earlier already: among all that re.split at runs of newlines gives, and among those
     with text."""
     full = again = again_characters = blank_again = blank_characters = text_characters = 0

@@ -54,9 +54,7 @@ def seen_before(table: np.ndarray, key: Hash) -> bool:
 
 
 @compiled
-def count_paragraphs(
-    text: np.ndarray, classes: np.ndarray, newlines: np.ndarray, table: np.ndarray, row: Any
-) -> None:
+def count_paragraphs(text: np.ndarray, classes: np.ndarray, newlines: np.ndarray, table: np.ndarray, row: Any) -> None:
     """Count the paragraphs that stand earlier already: parts of the stripped text between runs of two or more
     newlines (datatrove's Gopher)."""
     start = skip_spaces(text, classes, 0)
@@ -81,9 +79,7 @@ def count_paragraphs(
 
 
 @compiled
-def count_sections(
-    text: np.ndarray, newlines: np.ndarray, table: np.ndarray, starts: np.ndarray, row: Any
-) -> int:
+def count_sections(text: np.ndarray, newlines: np.ndarray, table: np.ndarray, starts: np.ndarray, row: Any) -> int:
     """Count the sections that stand earlier nowhere: the parts of text.split("\\n\\n"), paragraphs to NeMo Curator.
 
     starts  # uint32: filled with the byte where each section starts

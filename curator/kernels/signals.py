@@ -103,11 +103,15 @@ _DEFINITIONS = {
     "stop_words": Signal("stop_words", None, "how many of the, be, to, of, and, that, have, with occur"),
     "mean_length_of_words": Signal("word_characters", "words", "characters of the words, by their number"),
     "median_length_of_words": Signal(
-        "middle_word_characters", "middle_words", "characters of the word in the middle by length, the mean of two (dolma)"
+        "middle_word_characters",
+        "middle_words",
+        "characters of the word in the middle by length, the mean of two (dolma)",
     ),
     "longest_word": Signal("longest_word", None, "characters of the longest word"),
     "letter_words": Signal(
-        "letter_words", "words", "fraction of the words that hold what Unicode calls alphabetic, vowel signs aside (NeMo)"
+        "letter_words",
+        "words",
+        "fraction of the words that hold what Unicode calls alphabetic, vowel signs aside (NeMo)",
     ),
     "symbol_words": Signal(
         "symbol_words", "words", "fraction of the words that are an ellipsis, or of '#' by more than half (NeMo)"
@@ -115,14 +119,20 @@ _DEFINITIONS = {
     "sign_words": Signal("sign_words", "words", "fraction of the words that hold '#' or '…' (dolma)"),
     "stop_word_places": Signal("stop_word_places", None, "number of the words that are one of the eight stop words"),
     "other_characters": Signal(
-        "other_characters", "characters", "fraction of the characters that are no ASCII letter, digit, newline or ?!,. (NeMo)"
+        "other_characters",
+        "characters",
+        "fraction of the characters that are no ASCII letter, digit, newline or ?!,. (NeMo)",
     ),
     "digits": Signal("digits", "characters", "fraction of the characters that are 0 to 9 (NeMo)"),
     "white_space": Signal(
-        "white_spaces", "characters", "fraction of the characters that are space, tab, newline, return, backspace (NeMo)"
+        "white_spaces",
+        "characters",
+        "fraction of the characters that are space, tab, newline, return, backspace (NeMo)",
     ),
     "brackets": Signal("brackets", "characters", "fraction of the characters that are one of ()[]{}⟨⟩ (NeMo)"),
-    "url_characters": Signal("url_characters", "characters", "fraction of the characters in http and https URLs (NeMo)"),
+    "url_characters": Signal(
+        "url_characters", "characters", "fraction of the characters in http and https URLs (NeMo)"
+    ),
     "text_lines": Signal("text_lines", None, "lines between newlines, but for those of white space alone"),
     "terminal_lines": Signal(
         "terminal_lines", "text_lines", "fraction of the lines with text that end in a terminal mark, of any script"
@@ -136,12 +146,19 @@ _DEFINITIONS = {
         "more_lines", "text_lines", "fraction of the lines with text that end in an ellipsis, or 'read more' (NeMo)"
     ),
     "round_bullet_lines": Signal(
-        "round_bullet_lines", "text_lines", "fraction of the lines with text that start with one of twelve bullets (NeMo)"
+        "round_bullet_lines",
+        "text_lines",
+        "fraction of the lines with text that start with one of twelve bullets (NeMo)",
     ),
-    "star_lines": Signal("star_lines", "newline_parts", "fraction of the lines, empty ones too, that start with '*' or '-' (dolma)"),
-    "dots_lines": Signal("dots_lines", "newline_parts", "fraction of the lines, empty ones too, that end in '…' (dolma)"),
+    "star_lines": Signal(
+        "star_lines", "newline_parts", "fraction of the lines, empty ones too, that start with '*' or '-' (dolma)"
+    ),
+    "dots_lines": Signal(
+        "dots_lines", "newline_parts", "fraction of the lines, empty ones too, that end in '…' (dolma)"
+    ),
     "duplicate_text_line_characters": Signal(
-        "duplicate_text_line_characters", "inline_characters",
+        "duplicate_text_line_characters",
+        "inline_characters",
         "fraction of the characters but newlines in lines with text that stand earlier already (FineWeb)",
     ),
     "unique_text_lines": Signal(
@@ -157,7 +174,9 @@ _DEFINITIONS = {
         "unique_section_characters", "section_characters", "the same by characters (NeMo)"
     ),
     "boilerplate_sections": Signal(
-        "boilerplate_sections", "sections", "fraction of the parts between '\\n\\n' with a cookie or policy phrase (NeMo)"
+        "boilerplate_sections",
+        "sections",
+        "fraction of the parts between '\\n\\n' with a cookie or policy phrase (NeMo)",
     ),
     "duplicate_lines": Signal("duplicate_lines", "split_lines", "fraction of the lines that stand earlier already"),
     "duplicate_line_characters": Signal(
