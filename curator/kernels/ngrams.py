@@ -79,7 +79,7 @@ def note(sieve: np.ndarray, key: Hash) -> None:
 @compiled
 def noted_twice(sieve: np.ndarray, key: Hash) -> bool:
     """Tell whether the key may have been noted twice; false if it surely was not."""
-    return at(sieve, signed(key >> np.uint64(24) & np.uint64(len(sieve) - 1))) > 1
+    return bool(sieve[key >> np.uint64(24) & np.uint64(len(sieve) - 1)] > 1)
 
 
 @compiled
@@ -233,10 +233,10 @@ def duplicate_ngrams(
 @compiled
 def same_bytes(text: np.ndarray, i: int, needle: np.ndarray) -> bool:
     """Tell whether the needle stands at byte i."""
-    for k in range(len(needle)):
-        if at(text, i + k) != at(needle, k):
-            return False
-    return True
+    k = 0
+    while k < len(needle) and at(text, i + k) == at(needle, k):
+        k += 1
+    return k == len(needle)
 
 
 @compiled

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from curator.kernels.bits import compiled
-from curator.kernels.counts import at, characters, signed, skip_spaces, trim_spaces
+from curator.kernels.counts import characters, signed, skip_spaces, trim_spaces
 from curator.kernels.word_counts import Hash, hash_bytes
 
 

@@ -200,7 +200,7 @@ _DEFINITIONS = {
         f"deleted_{n}_gram_characters": Signal(
             f"deleted_{n}_gram",
             "characters",
-            f"fraction of the characters that go with the most frequent {n}-gram, wherever it is a part of the text (NeMo)",
+            f"fraction of the characters that go with the most frequent {n}-gram, wherever the text holds it (NeMo)",
         )
         for n in (2, 3, 4)
     },

@@ -65,6 +65,7 @@ def test_drops(text, reason):
 
 def test_decisions_are_those_of_the_reference():
     texts = [*generated(21, 3000), *(text.replace(" ", "\n", 9) for text in generated(22, 1000)), "", " ", "\n", None]
+    texts += [PROSE + "\n" * many + text for many, text in zip(range(30), generated(24, 30), strict=True)]
     found = first_reasons(FineWebQuality(), texts)
     assert [i for i, text in enumerate(texts) if found[i] != reference(text)] == []
     assert set(found) == {*REASONS.values(), ""}
