@@ -17,10 +17,10 @@ SECONDS_PER_MB = {
     "ExtractHtml": 0.45,
     "FixUnicode": 0.01,
     "IdentifyLanguage": 0.07,
-    "GopherQuality": 0.006,
-    "GopherRepetition": 0.006,
+    "GopherQuality": 0.005,
+    "GopherRepetition": 0.009,
     "FineWebQuality": 0.002,  # beside Gopher's, with which it shares words and lines
-    "NemoEnglish": 0.005,
+    "NemoEnglish": 0.011,  # beside Gopher's less: 0.003
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
     "SemanticDedup": 0.02,  # of a given embedding; a model takes what it takes
