@@ -18,15 +18,15 @@ SECONDS_PER_MB = {
     "FixUnicode": 0.01,
     "RedactPii": 0.02,
     "IdentifyLanguage": 0.07,
-    "GopherQuality": 0.006,
-    "GopherRepetition": 0.006,
+    "GopherQuality": 0.005,
+    "GopherRepetition": 0.009,
     "FineWebQuality": 0.002,  # beside Gopher's, with which it shares words and lines
-    "NemoEnglish": 0.005,
     "C4Lines": 0.01,
     "C4Quality": 0.003,
     "C4Paragraphs": 0.002,
     "C4BadWords": 0.004,
     "LanguageQuality": 0.03,
+    "NemoEnglish": 0.011,  # beside Gopher's less: 0.003
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
     "SemanticDedup": 0.02,  # of a given embedding; a model takes what it takes

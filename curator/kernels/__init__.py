@@ -41,7 +41,8 @@ def text_signals(text: Column, names: tuple[str, ...], words: str = "spaces") ->
 
     Counts are int64, ratios float64 from one division of two counts (0.0 where the divisor is 0).
     The signals and their definitions are listed in `curator.kernels.signals.SIGNALS`.
-    Cost: about 130 MB/s a core without the n-gram signals, 85 with them (a 2025 server core).
+    Cost: about 200 MB/s a core for those of GopherQuality, 75 with Gopher's n-grams, 60 for those of all families
+    together (a core with AVX2, its other hyperthread busy).
     """
 
 

@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 
 from curator.kernels.bits import compiled
-from curator.kernels.counts import at, characters, decode, is_dots, is_ellipsis, skip_spaces, starts_with, trim_spaces
+from curator.kernels.counts import (
+    at,
+    characters,
+    decode,
+    is_dots,
+    is_ellipsis,
+    signed,
+    skip_spaces,
+    starts_with,
+    trim_spaces,
+)
 from curator.kernels.repeats import seen_before
 from curator.kernels.unicode import LINE_BREAK, TERMINAL
 from curator.kernels.word_counts import hash_bytes
@@ -80,7 +90,7 @@ def is_end_mark(byte: int) -> bool:
 def last_code(text: np.ndarray, start: int, stop: int) -> int:
     """Return the last character of text[start:stop], which is not empty."""
     i = stop - 1
-    while i > start and text[i] & 0xC0 == 0x80:
+    while i > start and at(text, i) & 0xC0 == 0x80:
         i -= 1
     return decode(text, i)[0]
 
@@ -108,7 +118,7 @@ def count_lines(text: np.ndarray, classes: np.ndarray, newlines: np.ndarray, row
     is_ascii = row.characters == len(text)
     start = 0
     for k in range(len(newlines) + 1):
-        stop = len(text) if k == len(newlines) else np.int64(newlines[k])
+        stop = len(text) if k == len(newlines) else signed(newlines[k])
         begin, start = start, stop + 1
         if begin == stop:
             continue
@@ -124,8 +134,7 @@ def count_lines(text: np.ndarray, classes: np.ndarray, newlines: np.ndarray, row
         ellipses += ends_in_ellipsis(text, first, last)
         mores += ends_in_more(text, first, last)
         unended += not is_end_mark(text[last - 1])
-        final = text[stop - 1] if text[stop - 1] < ASCII else last_code(text, begin, stop)
-        terminal += at(classes, np.int64(final)) & TERMINAL != 0
+        terminal += at(classes, last_code(text, begin, stop)) & TERMINAL != 0
         size = stop - begin
         if size > SHORT_LINE and not is_ascii and size <= 4 * SHORT_LINE:
             size = characters(text[begin:stop])
@@ -185,17 +194,14 @@ def count_duplicate_lines(
     is_ascii = row.characters == len(text)
     start = 0
     for k in range(len(newlines) + 1):
-        stop = len(text) if k == len(newlines) else np.int64(newlines[k])
+        stop = len(text) if k == len(newlines) else signed(newlines[k])
         begin, start = start, stop + 1
         if begin == stop:
             continue
         full += 1
         is_again = seen_before(table, hash_bytes(text, begin, stop))
         is_blank = first_text(text, classes, begin, stop) == stop
-        if is_ascii or (is_blank and not is_again):
-            size = stop - begin
-        else:
-            size = characters(text[begin:stop])
+        size = stop - begin if is_ascii else characters(text[begin:stop])
         text_characters += 0 if is_blank else size
         if is_again:
             again += 1

@@ -2,7 +2,7 @@
 
 Exact, but most places are ruled out first by a `sieve`: a table of small counts by hash, without keys.
 `Scratch` is room for it all: a space for hash tables (curator.kernels.repeats), the sieve (uint8), places and
-times (words uint32), repeats (words bool), keys (words, 6 uint64).
+times (words uint32), repeats (words bool), keys (words, 2 uint64).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from curator.kernels.repeats import empty_table, filled_bits, seen_before
 from curator.kernels.word_counts import FACTOR, SEED, WIDTH, Hash, Index, copy_word
 
 Scratch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+LARGEST_SIEVE = 1 << 24  # bytes: enough for a million words, texts of 6 MB
 FINGERPRINT = 16  # bytes: two loads
 
 
@@ -57,8 +58,9 @@ def first_place(table: np.ndarray, key: Hash, i: int, place_bits: int) -> int:
 
 @compiled
 def sieve_size(words: int) -> int:
-    """Return the size of a sieve: a power of two, 16 slots a word at least, so that few share one by chance."""
-    return filled_bits(16 * words + 64) + 1
+    """Return the size of a sieve: a power of two, 16 slots a word at least, so that few share one by chance; but not
+    beyond what a cache holds."""
+    return min(filled_bits(16 * words + 64) + 1, LARGEST_SIEVE)
 
 
 @compiled
@@ -79,7 +81,7 @@ def note(sieve: np.ndarray, key: Hash) -> None:
 @compiled
 def noted_twice(sieve: np.ndarray, key: Hash) -> bool:
     """Tell whether the key may have been noted twice; false if it surely was not."""
-    return at(sieve, signed(key >> np.uint64(24) & np.uint64(len(sieve) - 1))) > 1
+    return bool(sieve[key >> np.uint64(24) & np.uint64(len(sieve) - 1)] > 1)
 
 
 @compiled
@@ -185,24 +187,26 @@ def list_repeats(shortest: int, words: int, index: Index, sieve: np.ndarray, pla
 
 
 @compiled
-def hash_spans(words: int, index: Index, places: np.ndarray, keys: np.ndarray) -> None:
-    """Fill keys[place, n - 5] with hashes of the letters of the n-grams, 5 to 10 words, that start at the places;
-    they are 0 where the text ends before."""
+def hash_spans(n: int, shortest: int, words: int, index: Index, places: np.ndarray, keys: np.ndarray) -> None:
+    """Fill keys[:, 0] with hashes of the letters of the n-grams that start at the places; they are 0 where the text
+    ends before. keys[:, 1] holds what `n` and `n - 1` have in common: call it for `shortest` first, then for
+    each longer one."""
     letters, _, stops, _ = index
     for k in range(len(places)):
         i = signed(places[k])
-        start = place = end_of(stops, i)
-        value = SEED
-        for n in range(5, 11):
-            keys[k, n - 5] = 0
-            if i + n > words:
-                continue
-            stop = end_of(stops, i + n)
-            while place + WIDTH <= stop:
-                value = fold_multiply(value ^ load64(letters, place), FACTOR)
-                place += WIDTH
-            tail = load64(letters, place) & below(8 * (stop - place))
-            keys[k, n - 5] = fold_multiply(value ^ tail, FACTOR ^ np.uint64(stop - start)) | ONE
+        keys[k, 0] = 0
+        if i + n > words:
+            continue
+        start, stop = end_of(stops, i), end_of(stops, i + n)
+        value, place = SEED, start
+        if n > shortest:
+            value, place = keys[k, 1], start + (end_of(stops, i + n - 1) - start) // WIDTH * WIDTH
+        while place + WIDTH <= stop:
+            value = fold_multiply(value ^ load64(letters, place), FACTOR)
+            place += WIDTH
+        keys[k, 1] = value
+        tail = load64(letters, place) & below(8 * (stop - place))
+        keys[k, 0] = fold_multiply(value ^ tail, FACTOR ^ np.uint64(stop - start)) | ONE
 
 
 @compiled
@@ -216,12 +220,12 @@ def duplicate_ngrams(
     """
     ends = index[3]
     slots = clean(sieve, len(places))
-    for key in keys[:, n - 5]:
+    for key in keys[:, 0]:
         note(slots, key)
     table = empty_table(space, len(places))
     total = free = 0  # the first word behind the last duplicate
     for k in range(len(places)):
-        i, key = signed(places[k]), keys[k, n - 5]
+        i, key = signed(places[k]), keys[k, 0]
         if not noted_twice(slots, key) or i < free or key == 0:
             continue
         if seen_before(table, key):
@@ -233,10 +237,10 @@ def duplicate_ngrams(
 @compiled
 def same_bytes(text: np.ndarray, i: int, needle: np.ndarray) -> bool:
     """Tell whether the needle stands at byte i."""
-    for k in range(len(needle)):
-        if at(text, i + k) != at(needle, k):
-            return False
-    return True
+    k = 0
+    while k < len(needle) and at(text, i + k) == at(needle, k):
+        k += 1
+    return k == len(needle)
 
 
 @compiled
@@ -312,9 +316,9 @@ def count_duplicate_ngrams(index: Index, scratch: Scratch, row: Any) -> None:
     space, sieve, room, _, _, all_keys = scratch
     places = room[: list_repeats(5, row.words, index, sieve, room)]
     keys = all_keys[: len(places)]
-    hash_spans(row.words, index, places, keys)
     found = np.empty(11, np.int64)
     for n in range(5, 11):
+        hash_spans(n, 5, row.words, index, places, keys)
         found[n] = duplicate_ngrams(n, index, places, keys, space, sieve)
     row.duplicate_5_gram, row.duplicate_6_gram, row.duplicate_7_gram = found[5], found[6], found[7]
     row.duplicate_8_gram, row.duplicate_9_gram, row.duplicate_10_gram = found[8], found[9], found[10]

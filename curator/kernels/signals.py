@@ -205,7 +205,7 @@ _DEFINITIONS = {
         f"deleted_{n}_gram_characters": Signal(
             f"deleted_{n}_gram",
             "characters",
-            f"fraction of the characters that go with the most frequent {n}-gram, wherever it is a part of the text (NeMo)",
+            f"fraction of the characters that go with the most frequent {n}-gram, wherever the text holds it (NeMo)",
         )
         for n in (2, 3, 4)
     },
@@ -241,7 +241,7 @@ def measure(
     words    # (offsets, data) of texts to take the words from; None: the same ones
     Returns (texts) int64 for a count, float64 for a quotient, 0.0 where the divisor is 0: so all
     signals of an empty text are 0. A text must be shorter than 4 GiB. Scratch memory grows with the
-    longest text: by 11 bytes for each byte of prose, 19 at worst (one letter a word).
+    longest text: by about 15 bytes for each byte of prose, 45 at worst (one letter a word).
     """
     needed = [_DEFINITIONS[name] for name in names]
     used = [signal.dividend for signal in needed] + [signal.divisor or "characters" for signal in needed]
@@ -303,7 +303,7 @@ def _count_texts(
     sieve = np.empty(sieve_size(most_words), np.uint8)
     places, times = np.empty(most_words, np.uint32), np.empty(most_words, np.uint32)
     flags = np.empty(most_words + 1, np.bool_)
-    keys = np.empty((most_words, 6), np.uint64)
+    keys = np.empty((most_words, 2), np.uint64)
     scratch = (space, sieve, places, times, flags, keys)
     needle = np.empty(longest + PADDING, np.uint8)
     for i in range(len(counts)):

@@ -211,7 +211,7 @@ def count_middle(ends: np.ndarray, lengths: np.ndarray, row: Any) -> None:
 
 @compiled
 def nth_length(times: np.ndarray, lengths: np.ndarray, n: int) -> int:
-    """Return the n-th of the lengths in order; `times` tells how often each is there, longer ones than USUAL as such."""
+    """Return the n-th of the lengths in order; `times` tells how often each is there, longer ones taken for USUAL."""
     for length in range(USUAL):
         n -= signed(times[length])
         if n < 0:

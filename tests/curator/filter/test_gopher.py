@@ -1,14 +1,17 @@
 """Gopher's filters: the paper's numbers, each rule, and datatrove's decisions."""
 
+import dataclasses
 import gzip
 import json
 import random
+import statistics
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from curator.filter.gopher import GopherQuality, GopherRepetition
+from curator.errors import SpecError
+from curator.filter.gopher import VARIANTS, GopherQuality, GopherRepetition
 from curator.kernels.signals import SIGNALS
 
 REASONS = {
@@ -30,6 +33,11 @@ REASONS = {
     **{f"top_{n}_gram": f"top_{n}_gram_characters" for n in (2, 3, 4)},
     **{f"duplicated_{n}_n_grams": f"duplicate_{n}_gram_characters" for n in range(5, 11)},
 }  # datatrove's names -> ours
+STOPS = {"the", "be", "to", "of", "and", "that", "have", "with"}
+PAPER = GopherQuality(words_counted="all")
+DOLMA = GopherQuality(
+    words_counted="all", word_length="median", symbols_counted="words", lines="newlines", stop_words_counted="all"
+)
 PROSE = (
     "It was the best of times to be alive and the worst of them that people have ever met with in a "
     "long while: nobody knew quite what would come next, so most stayed at home, read old letters, "
@@ -46,7 +54,7 @@ def first_reasons(stage, texts: list[str | None]) -> list[str]:
     return reasons.tolist()
 
 
-@pytest.mark.parametrize("stage", [GopherQuality(), GopherRepetition()])
+@pytest.mark.parametrize("stage", [GopherQuality(), PAPER, DOLMA, GopherRepetition()])
 def test_signals_are_those_of_the_rules_and_of_the_kernel(stage):
     assert set(stage.signals) == {rule.signal for rule in stage.rules}
     assert all(SIGNALS[name][0] == kind for name, kind in stage.signals.items())
@@ -152,6 +160,64 @@ def generated(seed: int, many: int) -> list[str]:
             parts += ["\n\n", *parts[start : start + choose.randrange(30)], choose.choice(["\n", " "])]
         texts.append(choose.choice(["", "", "\n", "- "]) + choose.choice([" ", " ", "\n"]).join(parts))
     return texts
+
+
+def prose_like(text: str, by_median: bool, symbols: list[float], lines: list[str], marks: tuple, stops: int) -> bool:
+    """A.1.1, given what counts as a symbol, a line, a bullet, an ellipsis and a stop word."""
+    words, (bullets, ellipses) = text.split(), marks
+    lengths = [len(word) for word in words]
+    return (
+        50 <= len(words) <= 100_000
+        and 3 <= (statistics.median(lengths) if by_median else sum(lengths) / len(words)) <= 10
+        and max(symbols) / len(words) <= 0.1
+        and sum(line.startswith(bullets) for line in lines) / len(lines) <= 0.9
+        and sum(line.endswith(ellipses) for line in lines) / len(lines) <= 0.3
+        and sum(any(c.isalpha() for c in word) for word in words) / len(words) >= 0.8
+        and stops >= 2
+    )
+
+
+def paper(text: str) -> bool:
+    symbols = [text.count("#"), text.count("...") + text.count("…")]
+    lines = [line.strip() for line in text.splitlines()]
+    return prose_like(text, False, symbols, lines, (("•", "-"), ("...", "…")), len(set(text.split()) & STOPS))
+
+
+def dolma(text: str) -> bool:
+    symbols = [sum("#" in word or "…" in word for word in text.split())]
+    stops = sum(word in STOPS for word in text.split())
+    return prose_like(text, True, symbols, text.split("\n"), (("*", "-"), ("…",)), stops)
+
+
+@pytest.mark.parametrize(("stage", "reference"), [(PAPER, paper), (DOLMA, dolma)])
+def test_variants_decide_as_their_definitions_say(stage, reference):
+    texts = generated(31, 3000)
+    kept = [reason == "" for reason in first_reasons(stage, texts)]
+    assert kept == [reference(text) for text in texts]
+    assert kept != [reason == "" for reason in first_reasons(GopherQuality(), texts)]
+    assert 0 < sum(kept) < len(texts)
+
+
+def test_a_variant_says_its_own_values():
+    text = "a be of " * 20 + "extraordinarily " * 15
+    signals = DOLMA.measure(pd.DataFrame({"text": [text]}))
+    assert first_reasons(DOLMA, [text]) == ["short_words"]
+    explained = DOLMA.explain(signals, "short_words")
+    assert (explained["value"].tolist(), explained["threshold"]) == ([2.0], 3.0)
+    assert "mean_word_length" not in DOLMA.signals
+    words = PROSE + " !" * 60
+    assert PAPER.measure(pd.DataFrame({"text": [words]}))["words"].tolist() == [len(words.split())]
+
+
+def test_the_median_of_some_words_is_refused():
+    with pytest.raises(SpecError, match="words_counted must be all"):
+        GopherQuality(word_length="median")
+
+
+def test_variants_name_fields_and_signals_that_are_there():
+    fields = {field.name for field in dataclasses.fields(GopherQuality)}
+    assert {field for field, _ in VARIANTS} <= fields
+    assert {name for signals in VARIANTS.values() for pair in signals.items() for name in pair} <= set(SIGNALS)
 
 
 def real_texts(shared: Path) -> list[str]:
