@@ -22,6 +22,7 @@ _PLACES = {
     "IdentifyLanguage": "curator.identify.language",
     "GopherQuality": "curator.filter.gopher",
     "GopherRepetition": "curator.filter.gopher",
+    "CodeQuality": "curator.filter.code",
     "ExactDedup": "curator.dedup.exact",
     "FuzzyDedup": "curator.dedup.fuzzy",
     "SemanticDedup": "curator.dedup.semantic",

@@ -26,6 +26,7 @@ SECONDS_PER_MB = {
     "IdentifyLanguage": 0.07,
     "GopherQuality": 0.006,
     "GopherRepetition": 0.006,
+    "CodeQuality": 0.006,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
     "SemanticDedup": 0.02,  # of a given embedding; a model takes what it takes

@@ -36,6 +36,7 @@ EXAMPLES: dict[str, Stage] = {
     "IdentifyLanguage": curator.IdentifyLanguage(keep=("en", "de"), min_score=0.5),
     "GopherQuality": curator.GopherQuality(min_words=20),
     "GopherRepetition": curator.GopherRepetition(),
+    "CodeQuality": curator.CodeQuality(min_lines=3),
     "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
     "SemanticDedup": curator.SemanticDedup(embedding="embedding", eps=0.05, clusters=7, keep="easy"),
