@@ -21,18 +21,26 @@ Found = tuple[int, int, Any]  # a span of a line, in characters, and what it is
 
 @dataclass(frozen=True)
 class Lines:
-    """The lines of a batch's texts, each with its line break (\\n), without a copy. A missing text has none."""
+    """The lines of a batch's texts, or of some of them, each with its line break (\n). A missing text has none."""
 
     offsets: np.ndarray  # int64 (texts + 1): text i is data[offsets[i]:offsets[i + 1]]
     data: np.ndarray  # uint8
     bounds: np.ndarray  # int64 (lines + 1): line i is data[bounds[i]:bounds[i + 1]]
+    among: np.ndarray  # int64 (texts of the batch): 1 where a text is among these, else 0
 
     @staticmethod
-    def of(text: Column) -> Lines:
+    def of(text: Column, pattern: str = "") -> Lines:
+        """Return the lines of all texts, or of those in which an RE2 pattern is found; ^ matches at lines."""
         from curator.kernels.lines import bounds
 
-        offsets, data = flatten(frames.column_to_arrow(text))
-        return Lines(offsets, data, bounds(offsets, data))
+        array = frames.column_to_arrow(text).cast(pa.large_string())
+        among = np.ones(len(array), bool)
+        if pattern:
+            found = pc.match_substring_regex(array, f"(?m){pattern}").fill_null(False)
+            among = found.to_numpy(zero_copy_only=False)
+            array = array.filter(found)
+        offsets, data = flatten(array)
+        return Lines(offsets, data, bounds(offsets, data), among.astype(np.int64))
 
     @property
     def first(self) -> np.ndarray:
@@ -72,13 +80,13 @@ class Lines:
         return np.frombuffer(starts, np.int64), np.frombuffer(stops, np.int64), what
 
     def spans(self, starts: np.ndarray, stops: np.ndarray, **evidence: Any) -> Spans:
-        """Return spans of the data, in any order, as spans of the texts."""
+        """Return spans of the data, in any order, as spans of the batch's texts."""
         order = np.argsort(starts, kind="stable")
         starts, stops = starts[order], stops[order]
         first = np.searchsorted(starts, self.offsets)
         begins = np.repeat(self.offsets[:-1], np.diff(first))
         arrays = {name: pa.array(values).take(pa.array(order)) for name, values in evidence.items()}
-        return Spans(first, starts - begins, stops - begins, arrays)
+        return Spans(first[np.append(0, np.cumsum(self.among))], starts - begins, stops - begins, arrays)
 
 
 def in_bytes(line: str, found: Iterable[Found]) -> Iterator[Found]:

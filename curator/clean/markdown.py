@@ -16,6 +16,8 @@ from curator.stage import Frame
 
 TARGET = r"\((?:<[^<>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ \t]+(?:\"[^\"\n]*\"|'[^'\n]*'))?[ \t]*\)"
 MARKS = re.compile(rf"\\[^`\n]|`+|!?\[|\](?:{TARGET})?|\*+|_+")
+# A line without a heading, the middle of a link, or marks that could begin and end emphasis has no marks to cut.
+HINT = r"\]\(|^ {0,3}#|(?:^|[^\pL\pN])[*_]+[^\s](?:.*[^\s])?[*_]+(?:[^\pL\pN]|$)"
 LONGEST = 1 << 20  # bytes of a line that is looked at: none of Markdown is longer
 HEADING = re.compile(r" {0,3}#{1,6}[ \t]+")
 OPENS_BEFORE = "\"'“‘([{<$&~`!*_"  # beside letters and digits, what emphasis may begin with
@@ -47,8 +49,8 @@ class RemoveMarkdown(Edit):
     name: ClassVar[str] = "markdown"
 
     def spans(self, frame: Frame) -> Spans:
-        lines = Lines.of(frame["text"])
-        rows = lines.matching(r"[*_\[]|^ {0,3}#")
+        lines = Lines.of(frame["text"], HINT)
+        rows = lines.matching(HINT)
         if len(rows):
             rows = rows[~fenced(lines)[rows] & (np.diff(lines.bounds)[rows] <= LONGEST)]
         starts, stops, kinds = lines.search(rows, self._marks)

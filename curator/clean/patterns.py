@@ -32,8 +32,9 @@ class RemoveUrls(Edit):
     name: ClassVar[str] = "urls"
 
     def spans(self, frame: Frame) -> Spans:
-        lines = Lines.of(frame["text"])
-        starts, stops, kinds = lines.search(lines.matching(r"(?i)://|www\."), urls)
+        hint = r"(?i)://|www\."
+        lines = Lines.of(frame["text"], hint)
+        starts, stops, kinds = lines.search(lines.matching(hint), urls)
         return lines.spans(starts, stops, kinds=kinds)
 
 
@@ -89,13 +90,13 @@ class RemoveCitations(Edit):
 
     def spans(self, frame: Frame) -> Spans:
         numbers = r"(?:[0-9]+(?:(?:, ?|[-–])[0-9]+)*)?"
-        named = "|".join([numbers, *map(re.escape, self.phrases)])
-        pattern = re.compile(rf"\[(?:{named})\]", re.I)
+        cited = rf"(?i)\[(?:{'|'.join([numbers, *map(re.escape, self.phrases)])})\]"
+        pattern = re.compile(cited)
 
         def find(line: str) -> Iterator[Found]:
             for match in pattern.finditer(line):
                 yield *match.span(), "phrase" if match.group()[1:2].isalpha() else "number"
 
-        lines = Lines.of(frame["text"])
-        starts, stops, kinds = lines.search(lines.matching(rf"(?i)\[(?:{named})\]"), find)
+        lines = Lines.of(frame["text"], cited)
+        starts, stops, kinds = lines.search(lines.matching(cited), find)
         return lines.spans(starts, stops, kinds=kinds)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow.compute as pc
 
-from curator import frames, kernels
+from curator import frames
 from curator.clean.by_line import Found, Lines
 from curator.edit import Edit, Spans
 from curator.stage import Frame, Rule, at_most
@@ -71,18 +71,18 @@ class RefinedWebLines(Edit):
         return (*super().rules, at_most("many_words_cut", "refinedweb_words_cut_share", "max_words_cut"))
 
     def measure(self, frame: Frame) -> Frame:
-        measured = super().measure(frame)
-        words = frames.to_numpy(kernels.text_signals(frame["text"], ("words",))["words"])
-        cut = frames.column_to_arrow(measured["refinedweb_cut_words"])
-        sums = np.append(0, np.cumsum(cut.flatten().to_numpy()))[np.append(0, np.cumsum(pc.list_value_length(cut)))]
-        share = np.diff(sums) / np.maximum(words, 1)
-        return measured.assign(refinedweb_words_cut_share=frames.like(frame["text"], {"share": share})["share"])
-
-    def spans(self, frame: Frame) -> Spans:
         from curator.kernels.line_counts import count
 
         lines = Lines.of(frame["text"])
         counts = count(lines.bounds, lines.data)
+        measured = self.apply(frame, self._spans(lines, counts))
+        words = np.append(0, np.cumsum(counts["words"]))[lines.first]
+        cut = frames.column_to_arrow(measured["refinedweb_cut_words"])
+        gone = np.append(0, np.cumsum(cut.flatten().to_numpy()))[np.append(0, np.cumsum(pc.list_value_length(cut)))]
+        share = np.diff(gone) / np.maximum(np.diff(words), 1)
+        return measured.assign(refinedweb_words_cut_share=frames.like(frame["text"], {"share": share})["share"])
+
+    def _spans(self, lines: Lines, counts: np.ndarray) -> Spans:
         kinds = self._kinds(lines, counts)
         cut = np.flatnonzero(kinds != "")
         few = (counts["words"] > 0) & (counts["words"] <= self.max_navigation_words)

@@ -27,7 +27,7 @@ EXAMPLES: dict[str, Stage] = {
     "ExtractHtml": curator.ExtractHtml("resiliparse"),
     "FixUnicode": curator.FixUnicode("NFKC"),
     "RefinedWebLines": curator.RefinedWebLines(max_upper=0.4, counters=("like",), ends=()),
-    "RemoveBoilerplate": curator.RemoveBoilerplate("anywhere", phrases=("the",)),
+    "RemoveBoilerplate": curator.RemoveBoilerplate("line", "anywhere", phrases=("the",)),
     "RemoveUrls": curator.RemoveUrls(min_characters=2),
     "RemoveCitations": curator.RemoveCitations(phrases=("sic",)),
     "RemoveMarkdown": curator.RemoveMarkdown(headings=False),
