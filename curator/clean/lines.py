@@ -74,7 +74,7 @@ class RemoveBlankLines(Edit):
             raise SpecError(f"RemoveBlankLines.max_blank_lines is {self.max_blank_lines}; it must be at least 0")
 
     def spans(self, frame: Frame) -> Spans:
-        from curator.kernels.line_counts import count
+        from curator.kernels.line_makeup import count
 
         lines = Lines.of(frame["text"])
         blank = count(lines.bounds, lines.data)["words"] == 0

@@ -71,7 +71,7 @@ class RefinedWebLines(Edit):
         return (*super().rules, at_most("many_words_cut", "refinedweb_words_cut_share", "max_words_cut"))
 
     def measure(self, frame: Frame) -> Frame:
-        from curator.kernels.line_counts import count
+        from curator.kernels.line_makeup import count
 
         lines = Lines.of(frame["text"])
         counts = count(lines.bounds, lines.data)
