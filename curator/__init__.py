@@ -22,6 +22,8 @@ _PLACES = {
     "IdentifyLanguage": "curator.identify.language",
     "GopherQuality": "curator.filter.gopher",
     "GopherRepetition": "curator.filter.gopher",
+    "FineWebQuality": "curator.filter.fineweb",
+    "NemoEnglish": "curator.filter.nemo",
     "CodeQuality": "curator.filter.code",
     "ExactDedup": "curator.dedup.exact",
     "FuzzyDedup": "curator.dedup.fuzzy",
@@ -32,6 +34,7 @@ _PLACES = {
     "Tokenize": "curator.tokenize.tokenizer",
     "Pack": "curator.tokenize.pack",
     "Pipeline": "curator.pipeline",
+    "profile": "curator.profiles",
 }
 
 __all__ = list(_PLACES)

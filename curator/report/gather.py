@@ -17,11 +17,12 @@ from curator.report.work import Checkpoint, Key, checkpoints
 from curator.run.folder import RunFolder
 from curator.stage import Filter, Stage
 from millrace import storage, tables
+from millrace.config import build
 
 SAID = 1000  # different texts of evidence (languages, errors) counted for one reason; the rest as `others`
 SAID_CHARACTERS = 80  # of each
 
-# Name, settings, class where it is known; the stage itself is not built, for its files may be gone by now.
+# Name, settings, class where it is known; only filters are built, for the files of others may be gone by now.
 Staged = tuple[str, dict[str, Any], type[Stage] | None]
 
 
@@ -94,18 +95,19 @@ def gather(folder: RunFolder) -> Facts:
     )
 
 
-def _filters(stages: list[Staged]) -> list[tuple[int, type[Filter]]]:
-    return [(i, kind) for i, (_, _, kind) in enumerate(stages) if kind is not None and issubclass(kind, Filter)]
+def _filters(stages: list[Staged]) -> list[tuple[int, Filter]]:
+    """Return the filters as they were set: what they measure, and their rules, may follow from fields."""
+    kinds = [(i, settings, kind) for i, (_, settings, kind) in enumerate(stages)]
+    return [(i, build(kind, settings)) for i, settings, kind in kinds if kind is not None and issubclass(kind, Filter)]
 
 
 def _limits(stages: list[Staged]) -> dict[str, tuple[Limit, ...]]:
     """Return the limits of each signal, out of the rules of all filters and their settings in this run."""
     limits: dict[str, tuple[Limit, ...]] = {}
-    for index, kind in _filters(stages):
-        settings = stages[index][1]
-        for rule in kind.rules:
-            if settings.get(rule.limit) is not None:
-                limit = Limit(rule.limit, float(settings[rule.limit]), rule.below, index, rule.reason)
+    for index, stage in _filters(stages):
+        for rule in stage.rules:
+            if getattr(stage, rule.limit) is not None:
+                limit = Limit(rule.limit, float(getattr(stage, rule.limit)), rule.below, index, rule.reason)
                 limits[rule.signal] = (*limits.get(rule.signal, ()), limit)
     return limits
 
@@ -113,8 +115,8 @@ def _limits(stages: list[Staged]) -> dict[str, tuple[Limit, ...]]:
 def _owners(stages: list[Staged]) -> dict[str, int]:
     """Return, for each signal, the first filter that measures it."""
     owners: dict[str, int] = {}
-    for index, kind in _filters(stages):
-        for name in (*kind.signals, *(rule.signal for rule in kind.rules)):
+    for index, stage in _filters(stages):
+        for name in (*stage.signals, *(rule.signal for rule in stage.rules)):
             owners.setdefault(name, index)
     return owners
 
