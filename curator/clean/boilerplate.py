@@ -28,7 +28,7 @@ class RemoveBoilerplate(Edit):
     NeMo Curator's BoilerPlateStringModifier, with its strings (C4's and those of a cookie notice, here by the
     part that tells them), does the same, but leaves the edges too where one more stands in the middle.
 
-    Cost: about 400 MB/s a core where there is none, half of that in texts of short lines.
+    Cost: about 300 MB/s a core where few texts hold one.
     """
 
     unit: Literal["paragraph", "line"] = "paragraph"

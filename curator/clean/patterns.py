@@ -23,7 +23,7 @@ class RemoveUrls(Edit):
     that no bracket in the address opens. The blanks before an address go with it. NeMo Curator's UrlRemover
     cuts up to white space, and leaves the blanks.
 
-    Cost: about 400 MB/s a core where there are none; a line that holds one goes through Python's re.
+    Cost: about 250 MB/s a core where few lines hold one; these go through Python's re.
     """
 
     max_cut: float = 1.0
@@ -76,7 +76,7 @@ class RemoveCitations(Edit):
     The empty brackets and the phrases are those of C4 (Raffel et al. 2020, section 2.2; its code has one number
     in brackets). Kinds: `number`, `phrase`. An index in code looks the same: keep this away from code.
 
-    Cost: above 1 GB/s a core where there are none; a line that holds one goes through Python's re.
+    Cost: about 450 MB/s a core where few lines hold one; these go through Python's re.
     """
 
     phrases: tuple[str, ...] = ("edit", "citation needed")  # in brackets, in any case

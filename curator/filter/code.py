@@ -45,7 +45,7 @@ class CodeQuality(Filter):
       these the mean is not measured.
     * characters a token: where `tokenizer`, a tokenizer.json, is given.
 
-    A missing text is judged as an empty one. Ratios of an empty text are 0. Cost: about 200 MB/s a core, with a
+    A missing text is judged as an empty one. Ratios of an empty text are 0. Cost: about 100 MB/s a core, with a
     tokenizer 3 to 4.
     """
 

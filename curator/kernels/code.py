@@ -56,7 +56,7 @@ def count(offsets: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Return COUNTS (texts,) of the texts data[offsets[i]:offsets[i + 1]], UTF-8: code points, those that are
     str.isalpha and str.isalnum, line feeds, and the code points between two of them at most.
 
-    O(bytes), about 500 MB/s a core.
+    O(bytes), about 400 MB/s a core.
     """
     counts = np.zeros(len(offsets) - 1, COUNTS)
     _count(frozen(offsets), frozen(data), char_classes(), counts)
@@ -70,7 +70,7 @@ def comments(
 
     With `documents`, strings that are a statement count too: those that start and end one outside brackets, as
     Python's docstrings do. Outside strings a backslash takes the next byte along (\\% of TeX, a line continued).
-    O(bytes), about 400 MB/s a core.
+    O(bytes), about 140 MB/s a core.
     """
     _comments(frozen(offsets), frozen(data), rows, syntax, documents, out)
 

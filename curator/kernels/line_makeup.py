@@ -30,7 +30,7 @@ def count(bounds: np.ndarray, data: np.ndarray) -> np.ndarray:
 
     Returns COUNTS (lines,): words as str.split returns them; characters from the first to the last that is no
     white space; visible, upper and digits, of those, the ones that are no white space, upper-case, digits.
-    O(bytes), about 500 MB/s a core.
+    O(bytes), about 300 MB/s a core.
     """
     counts = np.zeros(len(bounds) - 1, COUNTS)
     _count(frozen(bounds), frozen(data), kinds(), counts)
