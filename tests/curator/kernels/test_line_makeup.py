@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
@@ -17,7 +19,7 @@ from curator.kernels.lines import bounds
 def test_against_str_methods(texts):
     offsets, data = flatten(pa.array(texts, pa.large_string()))
     found = bounds(offsets, data)
-    lines = [data[a:b].tobytes().decode() for a, b in zip(found, found[1:])]
+    lines = [data[a:b].tobytes().decode() for a, b in itertools.pairwise(found)]
     assert lines == [line for text in texts for line in text.replace("\n", "\n\0").split("\0") if line]
     assert count(found, data).tolist() == [
         (
