@@ -126,7 +126,7 @@ def comment_characters(text: np.ndarray, syntax: Syntax, documents: bool) -> int
         if syntax.kinds[marker] <= BLOCK:
             total += characters(text[start:stop])
         else:
-            if documents and not begun and depth == 0 and ends_statement(text, i):
+            if documents and not begun and ends_statement(text, i):
                 total += characters(text[start:stop])
             begun = True
         apart = False
