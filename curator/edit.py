@@ -62,7 +62,10 @@ class Edit(Filter):
         raise NotImplementedError
 
     def measure(self, frame: Frame) -> Frame:
-        spans = self.spans(frame)
+        return self.apply(frame, self.spans(frame))
+
+    def apply(self, frame: Frame, spans: Spans) -> Frame:
+        """Return `text` without the spans, and the signals of what was done."""
         text = frames.column_to_arrow(frame["text"]).cast(pa.large_string())
         cut = _edited(text, spans)
         told = np.ones(len(spans.starts), bool) if spans.told is None else spans.told

@@ -17,6 +17,13 @@ SECONDS_PER_MB = {
     "ExtractHtml": 0.45,
     "FixUnicode": 0.01,
     "RedactPii": 0.02,
+    "RefinedWebLines": 0.01,
+    "RemoveBoilerplate": 0.004,
+    "RemoveUrls": 0.004,
+    "RemoveCitations": 0.004,
+    "RemoveMarkdown": 0.015,
+    "RemoveRepeatedLines": 0.004,
+    "RemoveBlankLines": 0.006,
     "IdentifyLanguage": 0.07,
     "GopherQuality": 0.005,
     "GopherRepetition": 0.009,
@@ -27,6 +34,8 @@ SECONDS_PER_MB = {
     "C4BadWords": 0.004,
     "LanguageQuality": 0.03,
     "NemoEnglish": 0.011,  # beside Gopher's less: 0.003
+    "NemoEnglish": 0.005,
+    "CodeQuality": 0.01,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
     "SemanticDedup": 0.02,  # of a given embedding; a model takes what it takes

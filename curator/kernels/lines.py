@@ -81,6 +81,30 @@ def _units(
     return first
 
 
+def bounds(offsets: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """Return where lines begin and end, int64 (lines + 1): line i is data[bounds[i]:bounds[i + 1]].
+
+    offsets: int64 (texts + 1) into data. Every text's begin is among them, so the lines of a text are a run;
+    an empty text has none. O(bytes), about 2.5 GB/s a core.
+    """
+    most = int(np.count_nonzero(data[offsets[0] : offsets[-1]] == NEW_LINE)) + len(offsets)
+    out = np.empty(most, np.int64)
+    return out[: _bounds(frozen(offsets), frozen(data), out)]
+
+
+@compiled
+def _bounds(offsets: np.ndarray, data: np.ndarray, out: np.ndarray) -> int:
+    out[0] = offsets[0]
+    found = 1
+    for row in range(offsets.size - 1):
+        at, end = offsets[row], offsets[row + 1]
+        while at < end:
+            at = end_of_line(data, at, end)
+            out[found] = at
+            found += 1
+    return found
+
+
 @compiled
 def end_of_line(data: np.ndarray, at: int, end: int) -> int:
     """Return where the line at data[at], in a text that ends at `end`, ends, its break included."""

@@ -29,7 +29,7 @@ def count_listed(
 
 @compiled
 def _hash(word: np.ndarray) -> np.uint64:
-    return hash_inside(word, 0, len(word))  # type: ignore[no-any-return]
+    return hash_inside(word, 0, len(word))
 
 
 @compiled

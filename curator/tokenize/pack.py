@@ -16,7 +16,8 @@ from curator.run.folder import part_name
 from curator.stage import CorpusStage, Frame
 from curator.tokenize import megatron
 from curator.tokenize.packing import Packing, pack
-from curator.tokenize.tokenizer import Encode, end_token, keys_of, load
+from curator.tokenize.tokenizer import Encode, end_token, keys_of
+from curator.tokenizer_file import load
 from millrace import storage, tables
 
 

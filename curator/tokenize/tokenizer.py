@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,6 +14,7 @@ from curator.errors import ModelError, SpecError, check_seed
 from curator.kernels.arrow import each
 from curator.run.corpus import Corpus
 from curator.stage import CorpusStage, Frame, Mapper
+from curator.tokenizer_file import load
 from millrace import storage
 
 END_OF_DOCUMENT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[SEP]")
@@ -104,23 +103,6 @@ def train(texts: list[str], vocab_size: int) -> str:
     )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer.to_str(pretty=True)
-
-
-@functools.lru_cache(maxsize=2)
-def load(path: str) -> Any:
-    """Return the tokenizer of a tokenizer.json. Raises ModelError where it is not one."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # a worker has one core; Dask has the others
-    from tokenizers import Tokenizer
-
-    content = storage.read_bytes(path)
-    try:
-        tokenizer = Tokenizer.from_str(content.decode())
-    except Exception as error:  # the library raises bare Exception
-        raise ModelError(f"{path} is not a tokenizer.json: {' '.join(str(error).split())[:200]}") from None
-    tokenizer.encode_special_tokens = True
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
 
 
 def end_token(tokenizer: Any, path: str, wanted: str) -> int:

@@ -31,6 +31,13 @@ EXAMPLES: dict[str, Stage] = {
     "RedactPii": curator.RedactPii(
         entities=("email", "phone", "secret"), action="drop", max_entities=2, disguised=True
     ),
+    "RefinedWebLines": curator.RefinedWebLines(max_upper=0.4, counters=("like",), ends=()),
+    "RemoveBoilerplate": curator.RemoveBoilerplate("line", "anywhere", phrases=("the",)),
+    "RemoveUrls": curator.RemoveUrls(min_characters=2),
+    "RemoveCitations": curator.RemoveCitations(phrases=("sic",)),
+    "RemoveMarkdown": curator.RemoveMarkdown(headings=False),
+    "RemoveRepeatedLines": curator.RemoveRepeatedLines("paragraph", min_unit_characters=2, normalise="words"),
+    "RemoveBlankLines": curator.RemoveBlankLines(max_blank_lines=0),
     "IdentifyLanguage": curator.IdentifyLanguage(keep=("en", "de"), min_score=0.5),
     "GopherQuality": curator.GopherQuality(min_words=20),
     "GopherRepetition": curator.GopherRepetition(),
@@ -41,6 +48,7 @@ EXAMPLES: dict[str, Stage] = {
     "C4Paragraphs": curator.C4Paragraphs(min_paragraph_characters=20),
     "C4BadWords": curator.C4BadWords((str(WORDS / "en.txt"), str(WORDS / "ja")), keep_fraction=0.5),
     "LanguageQuality": curator.LanguageQuality(min_words=20, unknown="drop"),
+    "CodeQuality": curator.CodeQuality(min_lines=3),
     "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
     "SemanticDedup": curator.SemanticDedup(embedding="embedding", eps=0.05, clusters=7, keep="easy"),

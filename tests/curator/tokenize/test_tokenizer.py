@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 import curator
 from curator import Pipeline, frames
 from curator.errors import ModelError
-from curator.tokenize.tokenizer import END_OF_DOCUMENT, Encode, end_token, keys_of, load, train
+from curator.tokenize.tokenizer import END_OF_DOCUMENT, Encode, end_token, keys_of, train
+from curator.tokenizer_file import load
 from tests.corpus import documents, write_parts
 
 HOSTILE = [
