@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import pickle
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,11 @@ from curator.schema import arrow_schema, arrow_type
 from curator.stage import CorpusStage, Filter, Mapper, Reader, Stage
 from tests import strict_cudf
 from tests.corpus import documents
+from tests.curator.fasttext_file import write_model as write_fasttext
+
+_FOLDER = tempfile.TemporaryDirectory()
+atexit.register(_FOLDER.cleanup)
+MODELS = Path(_FOLDER.name)  # small ones, written here
 
 # One instance of every public stage, with settings other than the defaults. A new stage needs a line here.
 EXAMPLES: dict[str, Stage] = {
@@ -29,6 +37,12 @@ EXAMPLES: dict[str, Stage] = {
     "IdentifyLanguage": curator.IdentifyLanguage(keep=("en", "de"), min_score=0.5),
     "GopherQuality": curator.GopherQuality(min_words=20),
     "GopherRepetition": curator.GopherRepetition(),
+    "ClassifierFilter": curator.ClassifierFilter(
+        write_fasttext(MODELS / "two.bin", known={"hq": ["the", "river"], "lq": ["now", "and"]}),
+        max_score=0.9,
+        pareto_alpha=9.0,
+    ),
+    "TopShare": curator.TopShare("quality_score", 0.3),
     "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
     "SemanticDedup": curator.SemanticDedup(embedding="embedding", eps=0.05, clusters=7, keep="easy"),
@@ -63,6 +77,8 @@ def batch(columns: dict[str, str]) -> pd.DataFrame:
             made[name] = [t and f"<html><body><main><p>{t}</p></main></body></html>" for t in texts]
         elif kind == "string":
             made[name] = texts if name == "text" else [f"{name}-{i}" for i in range(len(texts))]
+        elif kind == "float32":
+            made[name] = [None, 0.0, *np.random.default_rng(1).normal(size=len(texts) - 2).tolist()]
         else:
             lists = np.random.default_rng(1).integers(0, 500, (len(texts), 7)).tolist()
             hostile = [None, [], [0] * 7] if kind == "list<float32>" else []
