@@ -17,6 +17,7 @@ _PLACES = {
     "GopherRepetition": "curator.filter.gopher",
     "TrainQualityClassifier": "curator.filter.train_classifier",
     "ClassifierFilter": "curator.filter.classifier",
+    "ModelScore": "curator.filter.model_score",
     "TopShare": "curator.filter.top_share",
     "ExactDedup": "curator.dedup.exact",
     "FuzzyDedup": "curator.dedup.fuzzy",

@@ -20,6 +20,7 @@ SECONDS_PER_MB = {
     "GopherQuality": 0.006,
     "GopherRepetition": 0.006,
     "ClassifierFilter": 0.07,
+    "ModelScore": 150.0,  # of a model of 110 M parameters, 512 tokens of a text; another takes what it takes
     "TopShare": 0.001,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,

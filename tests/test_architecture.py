@@ -33,6 +33,10 @@ LAZY = {
     "ftfy",
     "torch",
     "onnxruntime",
+    "transformers",
+    "safetensors",
+    "kenlm",
+    "sentencepiece",
 }
 
 

@@ -22,6 +22,7 @@ from curator.stage import CorpusStage, Filter, Mapper, Reader, Stage
 from tests import strict_cudf
 from tests.corpus import documents
 from tests.curator.fasttext_file import write_model as write_fasttext
+from tests.curator.filter.classifier_model import write_model as write_classifier
 
 _FOLDER = tempfile.TemporaryDirectory()
 atexit.register(_FOLDER.cleanup)
@@ -41,6 +42,14 @@ EXAMPLES: dict[str, Stage] = {
         write_fasttext(MODELS / "two.bin", known={"hq": ["the", "river"], "lq": ["now", "and"]}),
         max_score=0.9,
         pareto_alpha=9.0,
+    ),
+    "ModelScore": curator.ModelScore(
+        write_classifier(MODELS / "classifier", ["the", "river", "and"]),
+        label="good",
+        keep=("good", "fair"),
+        min_score=0.2,
+        max_score=0.9,
+        batch_tokens=300,
     ),
     "TopShare": curator.TopShare("quality_score", 0.3),
     "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
