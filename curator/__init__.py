@@ -18,6 +18,7 @@ _PLACES = {
     "TrainQualityClassifier": "curator.filter.train_classifier",
     "ClassifierFilter": "curator.filter.classifier",
     "ModelScore": "curator.filter.model_score",
+    "Perplexity": "curator.filter.perplexity",
     "TopShare": "curator.filter.top_share",
     "ExactDedup": "curator.dedup.exact",
     "FuzzyDedup": "curator.dedup.fuzzy",

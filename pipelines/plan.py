@@ -21,6 +21,7 @@ SECONDS_PER_MB = {
     "GopherRepetition": 0.006,
     "ClassifierFilter": 0.07,
     "ModelScore": 150.0,  # of a model of 110 M parameters, 512 tokens of a text; another takes what it takes
+    "Perplexity": 0.5,
     "TopShare": 0.001,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import importlib.util
 import pickle
 import tempfile
 from pathlib import Path
@@ -22,6 +23,7 @@ from curator.stage import CorpusStage, Filter, Mapper, Reader, Stage
 from tests import strict_cudf
 from tests.corpus import documents
 from tests.curator.fasttext_file import write_model as write_fasttext
+from tests.curator.filter.arpa_file import write_model as write_arpa
 from tests.curator.filter.classifier_model import write_model as write_classifier
 
 _FOLDER = tempfile.TemporaryDirectory()
@@ -51,6 +53,14 @@ EXAMPLES: dict[str, Stage] = {
         max_score=0.9,
         batch_tokens=300,
     ),
+    "Perplexity": curator.Perplexity(
+        write_arpa(MODELS / "small.arpa"),
+        head=20.0,
+        tail=40.0,
+        keep=("head", "middle"),
+        max_perplexity=90.0,
+        min_perplexity=2.0,
+    ),
     "TopShare": curator.TopShare("quality_score", 0.3),
     "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
@@ -61,7 +71,12 @@ EXAMPLES: dict[str, Stage] = {
     "Tokenize": curator.Tokenize(vocab_size=500),
     "Pack": curator.Pack(seq_length=64),
 }
-ON_BATCHES = {name: stage for name, stage in EXAMPLES.items() if not isinstance(stage, Reader)}
+OPTIONAL = {"Perplexity": "kenlm"}  # packages of extras that dev does not bring
+ON_BATCHES = {
+    name: stage
+    for name, stage in EXAMPLES.items()
+    if not isinstance(stage, Reader) and importlib.util.find_spec(OPTIONAL.get(name, "curator"))
+}
 HOSTILE = [
     "",
     " ",

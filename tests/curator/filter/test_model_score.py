@@ -43,8 +43,8 @@ def softmax(values):
 
 
 def measured(stage, texts=TEXTS):
-    made = stage.measure(frame_of(texts))
-    return made[f"{stage.name}_score"].tolist(), made[f"{stage.name}_label"].tolist()
+    made = frames.to_arrow(stage.measure(frame_of(texts)))
+    return made[f"{stage.name}_score"].to_pylist(), made[f"{stage.name}_label"].to_pylist()
 
 
 @pytest.mark.parametrize("batch_tokens", [None, 1, 130, 4096])
