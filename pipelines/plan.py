@@ -20,7 +20,7 @@ SECONDS_PER_MB = {
     "GopherQuality": 0.006,
     "GopherRepetition": 0.006,
     "ClassifierFilter": 0.07,
-    "ModelScore": 150.0,  # of a model of 110 M parameters, 512 tokens of a text; another takes what it takes
+    "ModelScore": 1000.0,  # BERT base on the first 512 tokens of texts of 3 kB; another model takes what it takes
     "Perplexity": 0.5,
     "TopShare": 0.001,
     "ExactDedup": 0.001,

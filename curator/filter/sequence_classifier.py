@@ -67,10 +67,13 @@ class Classifier:
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return float64 of the same shape, in [0, 1]."""
+        made: np.ndarray
         if self.independent:
-            return 1 / (1 + np.exp(-logits))
-        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return raised / raised.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+            made = 0.5 + 0.5 * np.tanh(logits / 2)  # the logistic function, without overflow
+        else:
+            raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+            made = raised / raised.sum(axis=1, keepdims=True)
+        return made
 
 
 def passes(lengths: list[int], max_tokens: int, batch_tokens: int | None) -> list[tuple[list[int], int, int]]:
@@ -186,6 +189,7 @@ def _torch_model(path: str) -> tuple[Any, Any]:
 
     folder, eager = str(Path(path).parent), {"attn_implementation": "eager"}
     head = torch.nn.Identity()
+    transformers.logging.disable_progress_bar()  # a stage prints nothing
     try:
         weights = load_file(path)
         if "fc.weight" in weights:

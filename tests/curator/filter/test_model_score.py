@@ -252,7 +252,7 @@ def test_torch_against_transformers(tmp_path, transformers, count, batch_tokens)
     with torch.no_grad():
         expected = [made(tokens_of(text)).logits[0] for text in TEXTS]
     if count == 1:
-        assert scores == pytest.approx([float(one) for one in expected], abs=1e-5)
+        assert scores == pytest.approx([float(one) for one in expected], abs=1e-4)
     else:
         assert scores == pytest.approx([float(one.softmax(0).max()) for one in expected], abs=1e-5)
         assert labels == [f"LABEL_{int(one.argmax())}" for one in expected]
