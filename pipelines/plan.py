@@ -19,9 +19,9 @@ SECONDS_PER_MB = {
     "IdentifyLanguage": 0.07,
     "GopherQuality": 0.006,
     "GopherRepetition": 0.006,
-    "ClassifierFilter": 0.07,
+    "ClassifierFilter": 0.06,
     "ModelScore": 1000.0,  # BERT base on the first 512 tokens of texts of 3 kB; another model takes what it takes
-    "Perplexity": 0.5,
+    "Perplexity": 0.08,
     "TopShare": 0.001,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,

@@ -28,7 +28,7 @@ class ClassifierFilter(Filter):
     low scores too, but the fewer the lower: a text stays if a Pareto (Lomax) draw of that shape exceeds 1 - score
     (Brown et al. 2020, appendix A: alpha 9; NeMo Curator: 3). The draw follows from text and `seed`, not from the order
     of documents; what is stored, `<name>_pareto`, is the largest alpha that keeps the text, so that another
-    alpha can be tried on stored signals. For a share of the corpus instead of a limit: TopShare. About 14 MB/s a core.
+    alpha can be tried on stored signals. For a share of the corpus instead of a limit: TopShare. About 18 MB/s a core.
     """
 
     model: str  # path of a supervised fastText model

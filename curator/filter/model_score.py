@@ -21,10 +21,10 @@ from millrace.config import did_you_mean
 class ModelScore(Filter):
     """Score texts by a Hugging Face sequence classifier in a local folder, and reject by score or label.
 
-    Writes `<name>_score` and `<name>_label`. A model of one output is a regression: its output is the score (of
-    FineWeb-Edu 0 to 5, where 3 is the limit; Penedo et al. 2024, section 4), and the label null. One of several gives
-    the likeliest label, and as score the probability of `label`, or of the likeliest where none is named. Only the
-    first `max_tokens` tokens count. Missing and blank text is not scored: null, which rejects nothing.
+    Writes `<name>_score` and `<name>_label`. A model of one output is a regression: its output is the score, and the
+    label null (FineWeb-Edu gives 0 to 5, and keeps from 3: Penedo et al. 2024, arXiv:2406.17557). One of several
+    gives the likeliest label, and as score the probability of `label`, or of the likeliest where none is named. Only
+    the first `max_tokens` tokens count. Missing and blank text is not scored: null, which rejects nothing.
 
     The scores of a text are the same in any batch on one machine; between processors, devices and backends they
     differ by some 1e-6. On a CPU texts go one by one and on one thread: of BERT base, batches of one length gain a

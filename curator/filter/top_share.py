@@ -24,7 +24,7 @@ class TopShare(CorpusStage):
     """
 
     score: str  # a float32 column, such as quality_score of ClassifierFilter or perplexity
-    share: float = 0.1  # DCLM keeps a tenth (Li et al. 2024, section 4.4)
+    share: float = 0.1  # DCLM keeps a tenth (Li et al. 2024, arXiv:2406.11794)
     best: Literal["highest", "lowest"] = "highest"  # lowest: of a perplexity
 
     sketch_fields: ClassVar = ("score",)

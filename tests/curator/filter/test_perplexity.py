@@ -98,7 +98,7 @@ def model(tmp_path):
 TEXTS = ["The river", "the river\na\n", "THE unheard-of 1 river", None, "", " \n ", "7", "a\x00a\r\nriver"]
 
 
-def test_a_model_that_kenlm_reads_gives_what_is_reckoned_by_hand(model):
+def test_a_model_that_kenlm_reads_gives_what_is_reckoned_by_hand(model, capfd):
     made = Perplexity(model, head=10.0, tail=40.0).measure(frame_of(TEXTS))
     expected = [perplexity([normalised(line) for line in (text or "").split("\n")], arpa_file.score) for text in TEXTS]
     assert (
@@ -113,6 +113,7 @@ def test_a_model_that_kenlm_reads_gives_what_is_reckoned_by_hand(model):
     assert set(made["perplexity_bucket"].dropna()) == {"head", "middle", "tail"}
     assert made.index.tolist() == list(range(3, 11))
     assert Perplexity(model).measure(frame_of(TEXTS))["perplexity_bucket"].isna().all()
+    assert capfd.readouterr() == ("", "")
     raw = Perplexity(model, normalise=False).measure(frame_of(["The river", "the river"]))["perplexity"].tolist()
     assert raw[0] > raw[1] == pytest.approx(10 ** (1.125 / 3))
 

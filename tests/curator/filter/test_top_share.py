@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import curator
 from curator.errors import SpecError
 from curator.filter import top_share
+from tests.curator.fasttext_file import write_model as write_fasttext
 
 FLOATS = st.floats(width=32, allow_nan=False)
 
@@ -52,6 +53,25 @@ def test_a_run_keeps_what_sorting_would(tmp_path, best, share):
     assert {(row["threshold"], row["reason"]) for row in ledger} == ({(limit, "not_in_share")} if worse else set())
     for file in sorted((tmp_path / "one").glob("*/*.parquet")):
         assert file.read_bytes() == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_the_best_tenth_by_a_classifier(tmp_path):
+    model = write_fasttext(tmp_path / "two.bin", known={"hq": ["good"], "lq": ["bad"]})
+    rows = [{"id": str(i), "text": "good " * i + "bad " * (40 - i)} for i in range(40)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stages = [
+        curator.ReadJsonl(str(tmp_path / "a.jsonl")),
+        curator.ClassifierFilter(model, min_score=None),
+        curator.TopShare("quality_score", 0.1),
+    ]
+    curator.Pipeline(stages).run(str(tmp_path / "run"), workers=0)
+    [file] = (tmp_path / "run/documents").iterdir()
+    kept = pq.read_table(file)
+    assert kept["id"].to_pylist() == ["36", "37", "38", "39"]
+    [signals] = (tmp_path / "run/signals").iterdir()
+    stored = pq.read_table(signals)
+    assert len(stored) == 40
+    assert stored["quality_score"].to_pylist() == stored["quality_score_ranked"].to_pylist()
 
 
 def test_no_scores_at_all_keep_everything(tmp_path):
