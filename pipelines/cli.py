@@ -104,6 +104,19 @@ def parser() -> argparse.ArgumentParser:
     bands.add_argument("--size", type=_count, default=256, metavar="N", help="values a sketch, at most (default: 256)")
     bands.add_argument("--bands", type=_count, metavar="B", help="show these; with --rows")
     bands.add_argument("--rows", type=_count, metavar="R", help="show these; with --bands")
+    training = command(
+        "train-classifier",
+        _train_classifier,
+        "Train a fastText quality classifier, and measure it on documents held out.",
+        "millrace train-classifier --positive 'good/*.jsonl' --negative 'web/*.jsonl' --output hq.bin",
+    )
+    for name, text in (("positive", "documents like those one wants"), ("negative", "documents like any other")):
+        training.add_argument(f"--{name}", nargs="+", required=True, metavar="GLOB", help=f"{text}; quote globs")
+    training.add_argument("--output", required=True, metavar="FILE.bin", help="the model; its record is FILE.bin.json")
+    training.add_argument("--text", default="text", metavar="FIELD", help="field that holds the text (default: text)")
+    training.add_argument(
+        "--set", action="append", default=[], metavar="TrainQualityClassifier.FIELD=VALUE", help="repeatable"
+    )
     return top
 
 
@@ -236,6 +249,14 @@ def _bands(given: Any) -> int:
         print(bands.table(choices), end="\n\n")
         given.bands, given.rows = choices[0].bands, choices[0].rows
     print(bands.s_curve(given.bands, given.rows, given.jaccard))
+    return DONE
+
+
+def _train_classifier(given: Any) -> int:
+    from pipelines.train_classifier import describe, from_files
+
+    record = from_files(given.positive, given.negative, given.output, given.text, given.set)
+    print(describe(record, given.output))
     return DONE
 
 

@@ -36,6 +36,12 @@ SECONDS_PER_MB = {
     "NemoEnglish": 0.011,  # beside Gopher's less: 0.003
     "NemoEnglish": 0.005,
     "CodeQuality": 0.01,
+    "GopherQuality": 0.006,
+    "GopherRepetition": 0.006,
+    "ClassifierFilter": 0.06,
+    "ModelScore": 1000.0,  # BERT base on the first 512 tokens of texts of 3 kB; another model takes what it takes
+    "Perplexity": 0.08,
+    "TopShare": 0.001,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
     "SemanticDedup": 0.02,  # of a given embedding; a model takes what it takes

@@ -35,6 +35,10 @@ LAZY = {
     "onnxruntime",
     "presidio_analyzer",
     "spacy",
+    "transformers",
+    "safetensors",
+    "kenlm",
+    "sentencepiece",
 }
 
 

@@ -10,7 +10,6 @@ A model is a folder as sentence-transformers lays it out, or an .onnx file in on
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from curator.errors import ModelError
+from curator.onnx_model import first_file, folder_of, load_session, load_tokenizer, need, one_line
 from millrace import storage
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 WHOLE = "sentence_embedding"  # output of a model that pools by itself
 POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 
@@ -30,30 +29,22 @@ POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 def model_files(model: str) -> dict[str, str]:
     """Return the paths of the files that shape an embedding, by role: onnx, tokenizer, and pooling and data
     where they are there. Raises ModelError where the model is no local one or one of the first is missing."""
-    if not storage.is_local(model):
-        raise ModelError(f"{model} is no local path; copy the model here first")
-    place = storage.local_path(storage.absolute(model))
+    place = folder_of(model)
     given = [place] if place.suffix == ".onnx" else [place / "model.onnx", place / "onnx" / "model.onnx"]
-    onnx = _first(given, f"{model} holds no model: no file {{}}; sentence-transformers exports one (backend='onnx')")
+    onnx = first_file(
+        given, f"{model} holds no model: no file {{}}; sentence-transformers exports one (backend='onnx')"
+    )
     roots = [onnx.parent, onnx.parent.parent] if onnx.parent.name == "onnx" else [onnx.parent]
-    tokenizer = _first([root / "tokenizer.json" for root in roots], f"{model} holds no tokenizer: no file {{}}")
+    tokenizer = first_file([root / "tokenizer.json" for root in roots], f"{model} holds no tokenizer: no file {{}}")
     more = {"pooling": tokenizer.parent / "1_Pooling" / "config.json", "data": onnx.with_name(onnx.name + "_data")}
     found = {"onnx": onnx, "tokenizer": tokenizer} | {role: path for role, path in more.items() if path.is_file()}
     return {role: str(path) for role, path in found.items()}
 
 
-def _first(paths: list[Path], missing: str) -> Path:
-    for path in paths:
-        if path.is_file():
-            return path
-    raise ModelError(missing.format(" or ".join(map(str, paths))))
-
-
 def check_model(model: str) -> None:
     """Raise ModelError where a model's files are not there, or what runs them is not installed."""
     model_files(model)
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise ModelError("embedding by a model needs onnxruntime; pip install 'millrace[semantic]'")
+    need(("onnxruntime",), "embedding by a model", "semantic")
 
 
 def embed(texts: pa.Array, model: str, max_tokens: int) -> pa.Array:
@@ -88,7 +79,7 @@ class _Encoder:
         try:
             made: np.ndarray = self.session.run([self.output], {name: values[name] for name in self.inputs})[0][0]
         except Exception as error:  # the classes it raises are private
-            raise ModelError(f"{self.name} fails on a text of {ids.size} tokens: {_line(error)}") from None
+            raise ModelError(f"{self.name} fails on a text of {ids.size} tokens: {one_line(error)}") from None
         if self.pooling == "mean":
             made = made.mean(axis=0, dtype=np.float64)
         elif self.pooling == "cls":
@@ -114,34 +105,13 @@ def _pooling(path: str | None) -> str:
 @functools.lru_cache(maxsize=2)
 def _load(onnx: tuple[str, int], words: tuple[str, int], pooling: str, max_tokens: int) -> _Encoder:
     """Return the model of two files, each (path, state in nanoseconds), once a process."""
-    import onnxruntime
-    from tokenizers import Tokenizer
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(onnx[0], options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the classes it raises are private
-        raise ModelError(f"{onnx[0]} is not a model that ONNX Runtime loads: {_line(error)}") from None
-    try:
-        tokenizer = Tokenizer.from_file(words[0])
-    except Exception as error:  # tokenizers raises bare Exception
-        raise ModelError(f"{words[0]} is not a tokenizer.json: {_line(error)}") from None
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
+    session = load_session(onnx[0])
+    tokenizer = load_tokenizer(words[0], max_tokens)
     inputs = tuple(item.name for item in session.get_inputs())
     outputs = {item.name: len(item.shape) for item in session.get_outputs()}
-    unknown = [name for name in inputs if name not in INPUTS]
-    if unknown or "input_ids" not in inputs:
-        raise ModelError(f"{onnx[0]} takes {', '.join(inputs)}; expected input_ids and at most {', '.join(INPUTS[1:])}")
     if outputs.get(WHOLE) == 2:
         return _Encoder(onnx[0], session, tokenizer, inputs, WHOLE, "none")
     tokens = [name for name, rank in outputs.items() if rank == 3]
     if not tokens:
         raise ModelError(f"{onnx[0]} gives {', '.join(outputs)}; expected {WHOLE} or an output (batch, tokens, width)")
     return _Encoder(onnx[0], session, tokenizer, inputs, tokens[0], pooling)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

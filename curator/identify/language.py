@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curator import frames
+from curator import fasttext_model, frames
 from curator.errors import ModelError
+from curator.fasttext_model import LABEL, Predict
 from curator.identify.model import lid_model
 from curator.stage import Column, Filter, Frame, at_least
 from millrace.config import did_you_mean
 
 UNDETERMINED = "und"  # ISO 639-2, of text that gives the model nothing to go by
-LABEL = "__label__"
-
-Predict = Callable[[str, int, float, str], list[tuple[float, str]]]
 
 
 @dataclass(frozen=True)
@@ -51,10 +46,7 @@ class IdentifyLanguage(Filter):
 
     def measure(self, frame: Frame) -> Frame:
         """Return `lang` and `lang_score`. Raises ModelError on a bad model or a language it cannot tell."""
-        path = Path(self.model_path())
-        if not path.is_file():
-            raise ModelError(f"there is no model file {path}; expected a supervised fastText model (.bin or .ftz)")
-        predict = _checked(str(path), path.stat().st_mtime_ns, tuple(self.keep))
+        predict = _checked(self.model_path(), self.keep)
         lines = pc.replace_substring(frames.column_to_arrow(frame["text"]), "\n", " ")
         found = [_best(predict, line) for line in lines.to_pylist()]
         return frames.like(
@@ -87,11 +79,10 @@ def _best(predict: Predict, line: str | None) -> tuple[str, float]:
     return label.removeprefix(LABEL), min(score, 1.0)  # its table of logarithms gives up to 1.00001
 
 
-@functools.lru_cache(maxsize=4)
-def _checked(path: str, changed: int, keep: tuple[str, ...]) -> Predict:
+def _checked(path: str, keep: tuple[str, ...]) -> Predict:
     """Return the model's predict, once it is known that it can give each language of `keep`."""
-    model = _load(path, changed)
-    languages = sorted(label.removeprefix(LABEL) for label in model.getLabels("strict")[0])
+    model = fasttext_model.load(path)
+    languages = fasttext_model.labels(model)
     for language in keep:
         if language not in (*languages, UNDETERMINED):
             raise ModelError(
@@ -100,21 +91,3 @@ def _checked(path: str, changed: int, keep: tuple[str, ...]) -> Predict:
                 f" It tells {len(languages)}: {', '.join(languages)}"
             )
     return model.predict  # type: ignore[no-any-return]
-
-
-@functools.lru_cache(maxsize=2)
-def _load(path: str, changed: int) -> Any:
-    """Return fastText's model at `path`, once a process and state of the file (`changed`, nanoseconds).
-
-    It is the compiled one (`.f`): the Python one's predict fails with numpy 2.
-    """
-    import fasttext
-
-    try:
-        model = fasttext.load_model(path).f
-        kind = model.getArgs().model.name
-    except (ValueError, RuntimeError, MemoryError) as error:
-        raise ModelError(f"{path} is not a fastText model (.bin or .ftz): {error}") from None
-    if kind != "supervised":
-        raise ModelError(f"{path} is a {kind} model; expected a supervised fastText model")
-    return model

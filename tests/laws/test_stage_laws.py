@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
+import importlib.util
 import pickle
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,13 @@ from curator.schema import arrow_schema, arrow_type
 from curator.stage import CorpusStage, Filter, Mapper, Reader, Stage
 from tests import strict_cudf
 from tests.corpus import documents
+from tests.curator.fasttext_file import write_model as write_fasttext
+from tests.curator.filter.arpa_file import write_model as write_arpa
+from tests.curator.filter.classifier_model import write_model as write_classifier
+
+_FOLDER = tempfile.TemporaryDirectory()
+atexit.register(_FOLDER.cleanup)
+MODELS = Path(_FOLDER.name)  # small ones, written here
 
 WORDS = Path(__file__).parents[1] / "curator" / "filter" / "words"  # lists of harmless words for C4BadWords
 # One instance of every public stage, with settings other than the defaults. A new stage needs a line here.
@@ -49,6 +59,28 @@ EXAMPLES: dict[str, Stage] = {
     "C4BadWords": curator.C4BadWords((str(WORDS / "en.txt"), str(WORDS / "ja")), keep_fraction=0.5),
     "LanguageQuality": curator.LanguageQuality(min_words=20, unknown="drop"),
     "CodeQuality": curator.CodeQuality(min_lines=3),
+    "ClassifierFilter": curator.ClassifierFilter(
+        write_fasttext(MODELS / "two.bin", known={"hq": ["the", "river"], "lq": ["now", "and"]}),
+        max_score=0.9,
+        pareto_alpha=9.0,
+    ),
+    "ModelScore": curator.ModelScore(
+        write_classifier(MODELS / "classifier", ["the", "river", "and"]),
+        label="good",
+        keep=("good", "fair"),
+        min_score=0.2,
+        max_score=0.9,
+        batch_tokens=300,
+    ),
+    "Perplexity": curator.Perplexity(
+        write_arpa(MODELS / "small.arpa"),
+        head=20.0,
+        tail=40.0,
+        keep=("head", "middle"),
+        max_perplexity=90.0,
+        min_perplexity=2.0,
+    ),
+    "TopShare": curator.TopShare("quality_score", 0.3),
     "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
     "SemanticDedup": curator.SemanticDedup(embedding="embedding", eps=0.05, clusters=7, keep="easy"),
@@ -58,7 +90,12 @@ EXAMPLES: dict[str, Stage] = {
     "Tokenize": curator.Tokenize(vocab_size=500),
     "Pack": curator.Pack(seq_length=64),
 }
-ON_BATCHES = {name: stage for name, stage in EXAMPLES.items() if not isinstance(stage, Reader)}
+OPTIONAL = {"Perplexity": "kenlm"}  # packages of extras that dev does not bring
+ON_BATCHES = {
+    name: stage
+    for name, stage in EXAMPLES.items()
+    if not isinstance(stage, Reader) and importlib.util.find_spec(OPTIONAL.get(name, "curator"))
+}
 HOSTILE = [
     "",
     " ",
@@ -83,6 +120,8 @@ def batch(columns: dict[str, str]) -> pd.DataFrame:
             made[name] = [t and f"<html><body><main><p>{t}</p></main></body></html>" for t in texts]
         elif kind == "string":
             made[name] = texts if name == "text" else [f"{name}-{i}" for i in range(len(texts))]
+        elif kind == "float32":
+            made[name] = [None, 0.0, *np.random.default_rng(1).normal(size=len(texts) - 2).tolist()]
         else:
             lists = np.random.default_rng(1).integers(0, 500, (len(texts), 7)).tolist()
             hostile = [None, [], [0] * 7] if kind == "list<float32>" else []

@@ -4,7 +4,6 @@ import gzip
 import math
 import pickle
 import shutil
-import struct
 import subprocess
 import sys
 from collections import Counter
@@ -19,43 +18,9 @@ from curator import frames
 from curator.errors import ModelError
 from curator.identify import model
 from curator.identify.language import IdentifyLanguage, _best
+from tests.curator.fasttext_file import SKIPGRAM, write_model
 
 ROOT = Path(__file__).resolve().parents[3]
-WORDS = {"aa": ["abba", "cab", "dada", "ebe"], "zz": ["vow", "xyz", "wyz", "zyx"]}
-SUPERVISED, SKIPGRAM = 3, 2  # fastText's model_name
-
-
-def write_model(path, kind=SUPERVISED):
-    """Write a fastText model that tells the two languages of WORDS, each word by the vector of its language.
-
-    The format is that of fastText's Model::save (version 12). Training one here would not do: on some
-    machines fastText 0.9.3 breaks off with "Encountered NaN", now and then, on the same input and seed.
-    """
-    words = [(word, language) for language, words in WORDS.items() for word in words]
-    entries = [(word, 0) for word, _ in words] + [(f"__label__{language}", 1) for language in WORDS]
-    settings = [
-        2,
-        5,
-        1,
-        1,
-        5,
-        1,
-        3,
-        kind,
-        0,
-        0,
-        0,
-        100,
-    ]  # dim .. lrUpdateRate; loss 3 is softmax, no subwords
-    vectors = [value for _, language in words for value in ((3.0, 0.0) if language == "aa" else (0.0, 3.0))]
-    content = struct.pack("<2i12id", 793712314, 12, *settings, 1e-4)
-    content += struct.pack("<3i2q", len(entries), len(words), len(WORDS), len(entries), -1)
-    for name, label in entries:
-        content += name.encode() + b"\0" + struct.pack("<qb", 1, label)
-    content += struct.pack(f"<?2q{len(vectors)}f", False, len(words), 2, *vectors)
-    content += struct.pack("<?2q4f", False, 2, 2, 1.0, 0.0, 0.0, 1.0)
-    path.write_bytes(content)
-    return str(path)
 
 
 @pytest.fixture
