@@ -19,6 +19,7 @@ SECONDS_PER_MB = {
     "IdentifyLanguage": 0.07,
     "GopherQuality": 0.006,
     "GopherRepetition": 0.006,
+    "Decontaminate": 0.003,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
     "SemanticDedup": 0.02,  # of a given embedding; a model takes what it takes

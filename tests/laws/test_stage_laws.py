@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from curator.stage import CorpusStage, Filter, Mapper, Reader, Stage
 from tests import strict_cudf
 from tests.corpus import documents
 
+GOLDEN = Path(__file__).parents[1] / "golden"
+
 # One instance of every public stage, with settings other than the defaults. A new stage needs a line here.
 EXAMPLES: dict[str, Stage] = {
     "ReadWarc": curator.ReadWarc("*.warc.gz", source="crawl"),
@@ -29,6 +32,7 @@ EXAMPLES: dict[str, Stage] = {
     "IdentifyLanguage": curator.IdentifyLanguage(keep=("en", "de"), min_score=0.5),
     "GopherQuality": curator.GopherQuality(min_words=20),
     "GopherRepetition": curator.GopherRepetition(),
+    "Decontaminate": curator.Decontaminate(str(GOLDEN / "benchmark.jsonl"), ngram=10, max_documents=3, action="cut"),
     "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
     "SemanticDedup": curator.SemanticDedup(embedding="embedding", eps=0.05, clusters=7, keep="easy"),
