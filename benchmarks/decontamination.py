@@ -21,10 +21,10 @@ from curator.filter.contamination import Indexed
 from curator.kernels.arrow import flatten
 from curator.kernels.ngrams import find
 
-ITEMS = 60  # planted of each benchmark, each with every edit
+ITEMS = 40  # planted of each benchmark, each with every edit
 HOST_CHARACTERS = 1500  # of the document around it
 SPEED_MB = 60
-PYTHON_MB = 4  # of what plain Python searches
+PYTHON_MB = 1  # of what plain Python searches
 SHOWN = 12  # n-grams found in documents where nothing was planted
 
 
@@ -128,8 +128,8 @@ def recall(given: Setting, index: Indexed, python: Python, texts: list[str]) -> 
     return [
         "## Recall\n",
         f"Items of at least 13 words, {5 if given.quick else ITEMS} of each benchmark (seeded), each planted with "
-        f"every edit into {HOST_CHARACTERS} characters of a document of its own: {len(documents):,} documents. Found: any "
-        "n-gram of any item is in the document. A cell is per cent found (documents; an edit that does not apply to an "
+        f"every edit into {HOST_CHARACTERS} characters of a document of its own: {len(documents):,} documents. Found: "
+        "any n-gram of any item is in the document. A cell is per cent found (documents; an edit that does not apply to an "
         "item is left out).\n",
         table(["", *edits], rows),
         f"\nOurs names the planted item in {named:,} of the {sum(map(bool, found)):,} documents found. Plain Python "
@@ -170,8 +170,8 @@ def precision(index: Indexed, python: Python, texts: list[str]) -> list[str]:
     ]
     return [
         "## Precision\n",
-        f"Nothing planted: {len(texts):,} documents, {size_mb(texts):.0f} MB. In {len(set(documents.tolist()))} of them "
-        f"an n-gram of an item was found, {len(shown)} different ones{'; the first of them:' if lines else '.'}\n",
+        f"Nothing planted: {len(texts):,} documents, {size_mb(texts):.0f} MB. In {len(set(documents.tolist()))} of "
+        f"them an n-gram of an item was found, {len(shown)} different ones{'; the first of them:' if lines else '.'}\n",
         *lines,
         "",
     ]

@@ -15,6 +15,7 @@ _PLACES = {
     "IdentifyLanguage": "curator.identify.language",
     "GopherQuality": "curator.filter.gopher",
     "GopherRepetition": "curator.filter.gopher",
+    "UrlFilter": "curator.filter.urls",
     "Decontaminate": "curator.filter.contamination",
     "ExactDedup": "curator.dedup.exact",
     "FuzzyDedup": "curator.dedup.fuzzy",

@@ -19,6 +19,7 @@ SECONDS_PER_MB = {
     "IdentifyLanguage": 0.07,
     "GopherQuality": 0.006,
     "GopherRepetition": 0.006,
+    "UrlFilter": 0.001,  # of text, at some 2 KB a URL
     "Decontaminate": 0.003,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,

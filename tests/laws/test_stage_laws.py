@@ -32,6 +32,7 @@ EXAMPLES: dict[str, Stage] = {
     "IdentifyLanguage": curator.IdentifyLanguage(keep=("en", "de"), min_score=0.5),
     "GopherQuality": curator.GopherQuality(min_words=20),
     "GopherRepetition": curator.GopherRepetition(),
+    "UrlFilter": curator.UrlFilter(domains=(str(GOLDEN / "domains.txt"),), max_soft_words=3),
     "Decontaminate": curator.Decontaminate(str(GOLDEN / "benchmark.jsonl"), ngram=10, max_documents=3, action="cut"),
     "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
