@@ -96,7 +96,8 @@ def ours(index: Indexed, texts: list[str]) -> list[set[int]]:
 def recall(given: Setting, index: Indexed, python: Python, texts: list[str]) -> list[str]:
     """Plant items of every benchmark with every edit; return what each side found of them."""
     rng = random.Random(1)
-    hosts = iter([text[:HOST_CHARACTERS] for text in texts if len(text) > HOST_CHARACTERS and not python.finds(text)])
+    cut = (text[:HOST_CHARACTERS] for text in texts if len(text) > HOST_CHARACTERS)
+    hosts = (text for text in cut if not python.finds(text))
     made: list[tuple[str, str, int, str]] = []  # benchmark, edit, item, document
     for number, name in enumerate(index.names):
         long = [i for i, item in enumerate(index.items)
@@ -129,8 +130,8 @@ def recall(given: Setting, index: Indexed, python: Python, texts: list[str]) -> 
         "## Recall\n",
         f"Items of at least 13 words, {5 if given.quick else ITEMS} of each benchmark (seeded), each planted with "
         f"every edit into {HOST_CHARACTERS} characters of a document of its own: {len(documents):,} documents. Found: "
-        "any n-gram of any item is in the document. A cell is per cent found (documents; an edit that does not apply to an "
-        "item is left out).\n",
+        "any n-gram of any item is in the document. A cell is per cent found (documents; an edit that does not apply "
+        "to an item is left out).\n",
         table(["", *edits], rows),
         f"\nOurs names the planted item in {named:,} of the {sum(map(bool, found)):,} documents found. Plain Python "
         f"decides otherwise on {wrong} of {len(documents):,}. datatrove got each item's first text as query and the "

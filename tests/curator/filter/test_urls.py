@@ -36,9 +36,8 @@ def reasons(stage: UrlFilter, *urls: str | None) -> list[str | None]:
 
 @pytest.mark.parametrize("name", ["domains", "domains.gz"])
 def test_domains_and_those_below_them(tmp_path, name):
-    stage = UrlFilter(
-        domains=listed(tmp_path, name, "# made\nexample.com\n\nBad.Example.ORG  # why\r\nbücher.example\n")
-    )
+    text = "# made\nexample.com\n\nBad.Example.ORG  # why\r\nbücher.example\n"
+    stage, idn = UrlFilter(domains=listed(tmp_path, name, text)), f"{name}:5: xn--bcher-kva.example"
     assert rules(
         stage, "http://example.com", "https://www.EXAMPLE.com:8080/x?y#z", "http://notexample.com/", "http://example.org/",
         "http://a.bad.example.org/", "http://xn--bcher-kva.example/", "http://shop.bücher.example/a", "", None,
