@@ -196,7 +196,7 @@ def read_url(raw: np.ndarray, out: np.ndarray) -> tuple[int, int, int, bool]:
     """Write a URL as rules see it; return (where its host begins, where its path begins, its bytes, whether the host
     is not plain ASCII).
 
-    A URL without a scheme is one of http.
+    A URL without a scheme is one of http. `out` has room for 16 bytes more than `raw`.
     """
     start, stop = 0, raw.size
     while start < stop and raw[start] <= 32:
@@ -206,46 +206,44 @@ def read_url(raw: np.ndarray, out: np.ndarray) -> tuple[int, int, int, bool]:
     at = start
     while at < stop and raw[at] != 58 and raw[at] != 47 and raw[at] != 63 and raw[at] != 35:  # : / ? #
         at += 1
-    schemed = at + 2 < stop and raw[at] == 58 and raw[at + 1] == 47 and raw[at + 2] == 47
-    size = 0
-    if schemed:
-        for i in range(start, at + 3):
-            out[size] = lower(raw[i])
-            size += 1
+    if at + 2 < stop and raw[at] == 58 and raw[at + 1] == 47 and raw[at + 2] == 47:
+        host = write_lower(raw[start : at + 3], out, 0)
         start = at + 3
     else:
-        for i in range(7):
-            out[i] = HTTP[i]
-        size = 7
-    end = start
+        host = write_lower(HTTP, out, 0)
+    begin, port, end = start, -1, start
     while end < stop and raw[end] != 47 and raw[end] != 63 and raw[end] != 35:
+        if raw[end] == 64:  # @
+            begin, port = end + 1, -1
+        elif raw[end] == 58:
+            port = end
         end += 1
-    begin, port = start, end
-    for i in range(start, end):
-        if raw[i] == 64:  # @
-            begin = i + 1
-    for i in range(begin, end):
-        if raw[i] == 58:
-            port = i
+    port = port if port >= 0 else end
     while port > begin and raw[port - 1] == 46:
         port -= 1
-    host, bad = size, False
-    for i in range(begin, port):
-        byte = lower(raw[i])
+    size = write_lower(raw[begin:port], out, host)
+    bad = False
+    for i in range(host, size):
+        byte = out[i]
         plain = 97 <= byte <= 122 or (45 <= byte <= 57 and byte != 47) or byte == 95  # letters, digits, - . _
         bad = bad or not plain
-        out[size] = byte
-        size += 1
     path = size
     if end == stop or raw[end] != 47:
         out[size] = 47
         size += 1
-    for i in range(end, stop):
-        if raw[i] == 35:  # the fragment
-            break
-        out[size] = lower(raw[i])
-        size += 1
-    return host, path, size, bad
+    last = end
+    while last < stop and raw[last] != 35:  # the fragment
+        last += 1
+    return host, path, write_lower(raw[end:last], out, size), bad
+
+
+@compiled
+def write_lower(text: np.ndarray, out: np.ndarray, at: int) -> int:
+    """Write a text in ASCII lower case to out[at:]; return where it ends."""
+    there = out[at : at + text.size]
+    for i in range(text.size):
+        there[i] = lower(text[i])
+    return at + text.size
 
 
 @compiled
