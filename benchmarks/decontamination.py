@@ -134,8 +134,8 @@ def recall(given: Setting, index: Indexed, python: Python, texts: list[str]) -> 
         "to an item is left out).\n",
         table(["", *edits], rows),
         f"\nOurs names the planted item in {named:,} of the {sum(map(bool, found)):,} documents found. Plain Python "
-        f"decides otherwise on {wrong} of {len(documents):,}. datatrove got the planted items alone, the first text of each as query and the "
-        "others as label (where there is one text, as label).\n",
+        f"decides otherwise on {wrong} of {len(documents):,}. datatrove got the planted items alone, the "
+        "first text of each as query and the others as label (where there is one text, as label).\n",
         f"datatrove took {peer['default']['cpu']:.1f} CPU s for these {size_mb(documents):.1f} MB "
         f"({size_mb(documents) / peer['default']['cpu']:.2f} MB/s, spaCy's words, its default).\n",
     ]

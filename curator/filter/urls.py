@@ -171,12 +171,12 @@ class Index(NamedTuple):
         self, kind: str, listed: Rules, expressions: tuple[str, ...], urls: pa.Array, said: dict[int, str]
     ) -> None:
         """Say the first substring or expression of those URLs about which nothing is said yet."""
-        texts = pc.ascii_lower(urls) if kind == "substrings" else urls
+        texts, rules = pc.ascii_lower(urls) if kind == "substrings" else urls, listed.whole().to_pylist()
         for row in np.flatnonzero(_any(texts, expressions)).tolist():
             if row in said:
                 continue
             one = texts[row : row + 1]
-            for number, rule in enumerate(listed.whole().to_pylist()):
+            for number, rule in enumerate(rules):
                 if pc.match_substring(one, rule)[0].as_py() if kind == "substrings" else _any(one, (rule,))[0]:
                     said[row] = listed.said(number)
                     break
