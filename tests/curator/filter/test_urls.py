@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
+import random
 
 import pyarrow as pa
 import pytest
@@ -193,6 +195,40 @@ def test_the_ledger_names_list_and_rule(tmp_path):
         ("blocked_url", "domains:1: bad.example", None, None), ("hard_words", "gamble", 1.0, 0.0),
     ]  # fmt: skip
     assert rows[2] is None
+
+
+@pytest.mark.peer
+@pytest.mark.filterwarnings("ignore:The 'registered_domain' property:DeprecationWarning")  # datatrove asks for it
+def test_decides_as_datatrove_but_below_a_listed_subdomain(tmp_path, monkeypatch):
+    """There a list names a registered domain or one host; here whatever it names goes with all below it."""
+    tldextract = pytest.importorskip("tldextract")
+    filters = pytest.importorskip("datatrove.pipeline.filters")
+    data = pytest.importorskip("datatrove.data")
+    without_network = functools.partial(tldextract.TLDExtract, suffix_list_urls=(), cache_dir=None)
+    monkeypatch.setattr(tldextract, "TLDExtract", without_network)
+    domains, strict, hard, soft = (
+        ["example.com", "bad.net", "ads.foo.org", "evil.co.uk"], ["xvx", "qq7"], ["gamble", "poker"], ["free", "live"],
+    )  # fmt: skip
+    rng = random.Random(3)
+    words = "xvx qq7 gamble poker free live story news freedom pokers index q 7 a".split()
+    below = ["", "www.", "m.", "ads."]
+    hosts = [*domains, "foo.org", "good.com", "notexample.com", "bad.net.au"]
+    urls = [
+        f"http://{rng.choice(below)}{rng.choice(hosts)}/"
+        + "".join(rng.choice(words) + rng.choice("/-._") for _ in range(rng.randint(0, 4)))
+        for _ in range(2000)
+    ]
+    lists = {"domains": domains, "strict_words": strict, "hard_words": hard, "soft_words": soft}
+    stage = UrlFilter(**{name: listed(tmp_path, name, "\n".join(text)) for name, text in lists.items()})
+    peer = filters.URLFilter(
+        extra_domains=domains, banned_subwords=strict, banned_words=hard, soft_banned_words=soft,
+        use_integrated_lists=False,
+    )  # fmt: skip
+    theirs = [peer.filter(data.Document(text="", id="", metadata={"url": url})) is not True for url in urls]
+    ours = [reason is not None for reason in reasons(stage, *urls)]
+    differ = {url for url, a, b in zip(urls, ours, theirs) if a != b}
+    assert differ <= {url for url in urls if ".ads.foo.org/" in url}
+    assert 0 < sum(theirs) < len(urls)
 
 
 @pytest.mark.realdata
