@@ -25,7 +25,7 @@ ITEMS = 25  # planted of each benchmark, each with every edit
 HOST_CHARACTERS = 1500  # of the document around it
 SPEED_MB = 30
 PYTHON_MB = 1  # of what plain Python searches
-SHOWN = 12  # n-grams found in documents where nothing was planted
+SHOWN = 20  # items found in documents where nothing was planted
 
 
 class Python:
@@ -65,6 +65,7 @@ def main() -> None:
             "HumanEval": str(given.given.data / "HumanEval*"),
             "HellaSwag": str(given.given.data / "hellaswag*.jsonl"),
         }
+        Decontaminate(places, ngram=14).index()  # compiles
         began = time.process_time()
         index = Decontaminate(places).index()
         built = time.process_time() - began
@@ -72,8 +73,8 @@ def main() -> None:
         random.Random(0).shuffle(texts)
         python = Python([item.texts for item in index.items if item.texts], 13, 8)
         body = [f"Items: {', '.join(counted(index))}; {len(index.ngrams.keys):,} n-grams, read and indexed in "
-                f"{built:.2f} CPU s (compiling left out where it was cached).\n",
-                *recall(given, index, python, texts), *precision(index, python, texts),
+                f"{built:.2f} CPU s.\n",
+                *recall(given, index, python, texts), *precision(index, texts),
                 *speed(given, index, python, texts)]  # fmt: skip
         write_result("decontamination", "Decontamination", given, ["numba", "numpy", "pyarrow"], "\n".join(body))
 
@@ -160,20 +161,21 @@ def datatrove(given: Setting, index: Indexed, planted_items: list[int], document
     return run([given.peers or "", script, asked, answer], given.log("peer"), answer).answer
 
 
-def precision(index: Indexed, python: Python, texts: list[str]) -> list[str]:
+def precision(index: Indexed, texts: list[str]) -> list[str]:
     """Say what is found in the corpus as it is."""
-    whole = pa.array(texts, pa.large_string())
-    documents, ngrams, _, _ = find(*flatten(whole), index.ngrams)
-    shown: dict[int, None] = dict.fromkeys(ngrams.tolist())
+    documents, ngrams, _, _ = find(*flatten(pa.array(texts, pa.large_string())), index.ngrams)
+    by_item: dict[str, list[int]] = defaultdict(list)
+    for row, item in zip(*index.ngrams.occurrences(ngrams)):
+        by_item[index.items[item].place].append(int(row))
     lines = [
-        f"- `{index.ngrams.text(ngram)}` ({index.items[index.ngrams.items[index.ngrams.first[ngram]]].place}, "
-        f"{len(set(documents[ngrams == ngram].tolist()))} documents)"
-        for ngram in list(shown)[:SHOWN]
+        f"- {place}: {len(set(ngrams[rows].tolist()))} n-grams in {len(set(documents[rows].tolist()))} documents, "
+        f"the first `{index.ngrams.text(int(ngrams[rows[0]]))}`"
+        for place, rows in sorted(by_item.items(), key=lambda found: -len(found[1]))[:SHOWN]
     ]
     return [
         "## Precision\n",
         f"Nothing planted: {len(texts):,} documents, {size_mb(texts):.0f} MB. In {len(set(documents.tolist()))} of "
-        f"them an n-gram of an item was found, {len(shown)} different ones{'; the first of them:' if lines else '.'}\n",
+        f"them an n-gram was found, of {len(by_item)} items{'; those with most:' if lines else '.'}\n",
         *lines,
         "",
     ]
