@@ -51,7 +51,8 @@ class UrlFilter(Filter):
     Signals: `url_rule` (file, line and text of the first rule of the first list that matches, null for none),
     `url_words` (those found), and how many different ones of each kind.
 
-    Cost: below 1 us a URL with four million domains; a domain or URL takes 14 bytes beside its text and 4 for its line.
+    Cost, measured on a busy machine: 1 us a URL with four million domains, 1.5 with EasyList; 2 s to read a million
+    domains, once a process. A domain or URL takes 16 bytes beside its text, and 4 for its line.
     """
 
     domains: Any = ()

@@ -122,7 +122,7 @@ def ngram_places(text: Column, ngrams: Any) -> Frame:
     """Find word n-grams of a given set (`curator.kernels.ngrams.Ngrams`) in each text.
 
     Returns lists side by side, by place and length: `ngrams` uint32, their numbers in the set, `starts` and `stops`
-    uint32, bytes of the text. Cost: about 400 MB/s a core where little is found.
+    uint32, bytes of the text. Cost: 300 to 400 MB/s a core where little is found.
     """
 
 

@@ -94,7 +94,7 @@ def find(
     """Return (text, n-gram, start, stop) of every place in UTF-8 texts where an n-gram stands, four int64 arrays.
 
     offsets: int64 (texts + 1) into data, uint8. Start and stop are bytes from the text's begin: from the n-gram's
-    first word to the end of its last. By text, word and length. Cost: about 400 MB/s a core where little is found.
+    first word to the end of its last. By text, word and length. Cost: 300 to 400 MB/s a core where little is found.
     """
     longest = int(np.diff(offsets).max(initial=0))
     scratch = np.empty(scratch_bytes(longest), np.uint8), *np.empty((2, longest // 2 + 1), np.uint64)
