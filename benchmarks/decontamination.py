@@ -19,7 +19,7 @@ from benchmarks.report import Setting, ratio, setting, spread, table, write_resu
 from curator import Decontaminate
 from curator.filter.contamination import Indexed
 from curator.kernels.arrow import flatten
-from curator.kernels.ngrams import find
+from curator.kernels.ngram_sets import find
 
 ITEMS = 25  # planted of each benchmark, each with every edit
 HOST_CHARACTERS = 1500  # of the document around it

@@ -26,7 +26,7 @@ from millrace import storage
 from millrace.storage import File
 
 if TYPE_CHECKING:
-    from curator.kernels.ngrams import Ngrams
+    from curator.kernels.ngram_sets import Ngrams
 
 SUMMARY = "contamination"  # folder of the run, and name of the JSON file in it
 
@@ -139,7 +139,7 @@ class Decontaminate(CorpusStage):
 @functools.lru_cache(maxsize=2)
 def _index(listing: tuple[tuple[str, File], ...], fields: tuple[str, ...], length: int, width: int) -> Indexed:
     from curator.kernels.arrow import flatten
-    from curator.kernels.ngrams import collect
+    from curator.kernels.ngram_sets import collect
 
     items = tuple(item for name, file in listing for item in benchmarks.read_items(name, file.url, fields))
     if not items:
@@ -226,7 +226,7 @@ def _spans(hits: _Hits, index: Indexed) -> pa.Table:
 def matches(stage: Decontaminate, text: str) -> Iterator[tuple[str, str]]:
     """Yield (item's file and line, n-gram) of what one text holds, common n-grams among them."""
     from curator.kernels.arrow import flatten
-    from curator.kernels.ngrams import find
+    from curator.kernels.ngram_sets import find
 
     index = stage.index()
     for ngram in find(*flatten(pa.array([text], pa.large_string())), index.ngrams)[1]:

@@ -10,7 +10,7 @@ import numpy as np
 from curator.filter.benchmarks import Item
 
 if TYPE_CHECKING:
-    from curator.kernels.ngrams import Ngrams
+    from curator.kernels.ngram_sets import Ngrams
 
 WORST = 20  # items named of a benchmark
 EXCERPT = 300  # characters of each

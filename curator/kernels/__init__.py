@@ -119,7 +119,7 @@ def unit_vectors(column: Column) -> Frame:
 
 @kernel
 def ngram_places(text: Column, ngrams: Any) -> Frame:
-    """Find word n-grams of a given set (`curator.kernels.ngrams.Ngrams`) in each text.
+    """Find word n-grams of a given set (`curator.kernels.ngram_sets.Ngrams`) in each text.
 
     Returns lists side by side, by place and length: `ngrams` uint32, their numbers in the set, `starts` and `stops`
     uint32, bytes of the text. Cost: 300 to 400 MB/s a core where little is found.

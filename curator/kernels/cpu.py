@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator import frames
-from curator.kernels import lines, lsh, ngrams, normal, signals, signatures, urls, vectors, winnow
+from curator.kernels import lines, lsh, ngram_sets, normal, signals, signatures, urls, vectors, winnow
 from curator.kernels.arrow import buffers, each
 from curator.kernels.word_units import word_units
 from curator.stage import Column, Frame
@@ -70,9 +70,9 @@ def unit_vectors(column: Column) -> Frame:
     return frames.like(column, {"vector": made, "broken": state == vectors.BROKEN})
 
 
-def ngram_places(text: Column, wanted: ngrams.Ngrams) -> Frame:
+def ngram_places(text: Column, wanted: ngram_sets.Ngrams) -> Frame:
     offsets, data = buffers(text)
-    texts, *columns = ngrams.find(offsets, data, wanted)
+    texts, *columns = ngram_sets.find(offsets, data, wanted)
     first = np.searchsorted(texts, np.arange(len(offsets)))
     lists = zip(("ngrams", "starts", "stops"), columns, strict=True)
     values = {name: pa.LargeListArray.from_arrays(first, column.astype(np.uint32)) for name, column in lists}

@@ -20,7 +20,7 @@ from curator.filter.benchmarks import listing, read_items
 from curator.filter.contamination import Decontaminate, matches
 from curator.filter.contamination_cuts import widened
 from curator.kernels.arrow import flatten
-from curator.kernels.ngrams import collect, find
+from curator.kernels.ngram_sets import collect, find
 from curator.report import write_report
 from curator.run.folder import RunFolder
 from curator.why import why
