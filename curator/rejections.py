@@ -16,12 +16,18 @@ from curator.schema import arrow_schema
 from curator.stage import Column, Filter, Frame
 from millrace import storage, tables
 
-LISTED = {"doc_id": "uint64", "witness": "uint64", "similarity": "float64", "witness_run": "string"}
+LISTED = {
+    "doc_id": "uint64",
+    "witness": "uint64",
+    "similarity": "float64",
+    "witness_run": "string",
+    "value_text": "string",
+}
 
 
 @dataclass(frozen=True)
 class RejectListed(Filter):
-    """Reject the documents listed under `folder`, each with its witness and their similarity."""
+    """Reject the documents listed under `folder`, each with its witness and their similarity, or what it holds."""
 
     folder: str
     reason: str
@@ -50,9 +56,7 @@ class RejectListed(Filter):
             frame["doc_id"],
             {
                 "rejected": found,
-                "witness": listed["witness"].combine_chunks().take(take).fill_null(0),
-                "similarity": listed["similarity"].combine_chunks().take(take),
-                "witness_run": listed["witness_run"].combine_chunks().take(take),
+                **{name: listed[name].combine_chunks().take(take) for name in LISTED if name != "doc_id"},
             },
         )
 
@@ -62,6 +66,7 @@ class RejectListed(Filter):
     def explain(self, signals: Frame, reason: str) -> dict[str, Any]:
         return {
             "value": signals["similarity"].astype("float64"),
+            "value_text": signals["value_text"],
             "threshold": self.threshold,
             "witness": signals["witness"],
             "witness_run": signals["witness_run"],
@@ -81,14 +86,19 @@ def _read(url: str, checksum: str) -> pa.Table:
     return tables.read_table(url)
 
 
-def listed(ids: np.ndarray, witnesses: np.ndarray, similarities: np.ndarray, runs: pa.Array | None = None) -> pa.Table:
-    """Return rejected doc_ids (uint64) with witness, similarity (NaN: not known) and the run of the witness
-    (null: this one)."""
-    columns = [ids, witnesses, similarities.astype(np.float64), pa.nulls(len(ids)) if runs is None else runs]
+def listed(
+    ids: np.ndarray,
+    witnesses: np.ndarray | None,
+    similarities: np.ndarray,
+    runs: pa.Array | None = None,
+    texts: pa.Array | None = None,
+) -> pa.Table:
+    """Return rejected doc_ids (uint64) with witness, similarity (NaN: not known), the run of the witness (null:
+    this one), and what they hold, in words. None: null for all."""
+    columns = [ids, witnesses, similarities.astype(np.float64), runs, texts]
     schema = arrow_schema(LISTED)
-    return pa.table(
-        [pa.array(c, from_pandas=True).cast(kind) for c, kind in zip(columns, schema.types, strict=True)], schema=schema
-    )
+    whole = [pa.nulls(len(ids)) if c is None else pa.array(c, from_pandas=True) for c in columns]
+    return pa.table([c.cast(kind) for c, kind in zip(whole, schema.types, strict=True)], schema=schema)
 
 
 def write_lists(folder: str, table: pa.Table) -> None:

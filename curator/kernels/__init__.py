@@ -147,6 +147,15 @@ def unit_vectors(column: Column) -> Frame:
 
 
 @kernel
+def ngram_places(text: Column, ngrams: Any) -> Frame:
+    """Find word n-grams of a given set (`curator.kernels.ngram_sets.Ngrams`) in each text.
+
+    Returns lists side by side, by place and length: `ngrams` uint32, their numbers in the set, `starts` and `stops`
+    uint32, bytes of the text. Cost: 300 to 400 MB/s a core where little is found.
+    """
+
+
+@kernel
 def winnowed(text: Column, length: int, words: bool) -> Frame:
     """Cut the windows of `length` bytes (or words) of each text into runs, for finding repeated substrings.
 

@@ -13,6 +13,7 @@ from curator.kernels import (
     letter_units,
     lines,
     lsh,
+    ngram_sets,
     normal,
     signals,
     signatures,
@@ -111,6 +112,15 @@ def text_length(text: Column) -> Frame:
 def unit_vectors(column: Column) -> Frame:
     made, state = vectors.unit_lists(frames.column_to_arrow(column))
     return frames.like(column, {"vector": made, "broken": state == vectors.BROKEN})
+
+
+def ngram_places(text: Column, wanted: ngram_sets.Ngrams) -> Frame:
+    offsets, data = buffers(text)
+    texts, *columns = ngram_sets.find(offsets, data, wanted)
+    first = np.searchsorted(texts, np.arange(len(offsets)))
+    lists = zip(("ngrams", "starts", "stops"), columns, strict=True)
+    values = {name: pa.LargeListArray.from_arrays(first, column.astype(np.uint32)) for name, column in lists}
+    return frames.like(text, values)
 
 
 def winnowed(text: Column, length: int, words: bool) -> Frame:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from curator import spec
+from curator.report import contamination
 from curator.report.copies import Copies, Removals, copies
 from curator.report.spread import Limit, Spread
 from curator.report.work import Checkpoint, Key, checkpoints
@@ -51,6 +52,7 @@ class Facts:
     elsewhere: dict[int, int]  # by stage: documents removed for one of another run
     manifest: dict[str, Any] | None  # of the tokens
     lengths: Spread | None  # tokens a kept document
+    contamination: dict[str, Any] | None  # contamination.json
 
 
 @dataclass
@@ -92,6 +94,7 @@ def gather(folder: RunFolder) -> Facts:
         elsewhere=dict(sorted(tally.removals.elsewhere.items())),
         manifest=storage.read_json(folder.path("tokens", "manifest.json")) if packed else None,
         lengths=lengths if lengths.values else None,
+        contamination=contamination.found(folder),
     )
 
 

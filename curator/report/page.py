@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from curator.report import figures
+from curator.report import contamination, figures
 from curator.report.charts import bar
 from curator.report.gather import Facts, Staged
 from curator.report.markup import (
@@ -44,6 +44,7 @@ def page(facts: Facts) -> str:
         ("reasons", "Reasons", _reasons(facts)),
         ("signals", "Signals and their limits", figures.signals(facts)),
         ("duplicates", "Duplicates", figures.duplicates(facts)),
+        ("contamination", "Contamination", contamination.section(facts.contamination)),
         ("tokens", "Tokens", _tokens(facts)),
         ("examples", "Examples", _examples(facts)),
         ("run", "This run", _run(facts)),

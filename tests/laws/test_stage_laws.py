@@ -31,6 +31,8 @@ atexit.register(_FOLDER.cleanup)
 MODELS = Path(_FOLDER.name)  # small ones, written here
 
 WORDS = Path(__file__).parents[1] / "curator" / "filter" / "words"  # lists of harmless words for C4BadWords
+GOLDEN = Path(__file__).parents[1] / "golden"
+
 # One instance of every public stage, with settings other than the defaults. A new stage needs a line here.
 EXAMPLES: dict[str, Stage] = {
     "ReadWarc": curator.ReadWarc("*.warc.gz", source="crawl"),
@@ -81,6 +83,8 @@ EXAMPLES: dict[str, Stage] = {
         min_perplexity=2.0,
     ),
     "TopShare": curator.TopShare("quality_score", 0.3),
+    "UrlFilter": curator.UrlFilter(domains=(str(GOLDEN / "domains.txt"),), max_soft_words=3),
+    "Decontaminate": curator.Decontaminate(str(GOLDEN / "benchmark.jsonl"), ngram=10, max_documents=3, action="cut"),
     "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
     "SemanticDedup": curator.SemanticDedup(embedding="embedding", eps=0.05, clusters=7, keep="easy"),

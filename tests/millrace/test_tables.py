@@ -102,6 +102,13 @@ def test_row_bytes_against_the_values():
         assert tables._row_bytes(table[start:]).tolist() == wanted
 
 
+def test_row_bytes_of_lists_of_strings():
+    lists = pa.array([["a", "üü", None], [], None, ["bcd"], [""]], pa.large_list(pa.large_string()))
+    table = pa.table({"kinds": lists})
+    assert [tables._row_bytes(table[start:]).tolist() for start in (0, 3)] == [[5, 0, 0, 3, 0], [3, 0]]
+    assert tables._row_bytes(table[:0]).tolist() == []
+
+
 def test_columns_are_put_in_order_and_cast(tmp_path):
     with tables.writing_table(
         str(tmp_path / "x.parquet"), pa.schema([("a", pa.int64()), ("b", pa.float32())])
