@@ -101,6 +101,10 @@ def parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="change a limit; repeatable"
     )
     retune.add_argument("--output", default="", metavar="FILE", help="write each document's fate, as Parquet")
+    diff = command("diff", _diff, "Say how two runs differ, setting by setting and document by document.",
+                   "millrace diff runs/web runs/strict")  # fmt: skip
+    for name in ("run", "other"):
+        diff.add_argument(name, help="a run folder")
     stages = command("stages", _stages, "List the stages, or describe one.", "millrace stages FuzzyDedup")
     stages.add_argument("name", nargs="?", help="a stage")
     bands = command(
@@ -218,6 +222,15 @@ def _retune(given: Any) -> int:
     from millrace import storage
 
     print(retune.say(retune.retune(RunFolder(storage.absolute(given.run)), given.set, given.output)))
+    return DONE
+
+
+def _diff(given: Any) -> int:
+    from curator import diff
+    from curator.run.folder import RunFolder
+    from millrace import storage
+
+    print(diff.say(diff.diff(*(RunFolder(storage.absolute(run)) for run in (given.run, given.other)))))
     return DONE
 
 

@@ -39,7 +39,7 @@ def decide(filters: Filters, batch: Rows) -> Decided:
             beyond[:, column] = frames.to_numpy(mask.fillna(False).astype("bool")) & measured
             column += 1
     places = np.array([reason.decider.index for reason in filters.reasons] or [KEPT], np.int32)
-    any_: np.ndarray = beyond.any(axis=1)
+    any_: np.ndarray = beyond.sum(axis=1) > 0
     first = beyond.argmax(axis=1) if len(filters.reasons) else np.zeros(len(any_), np.int64)
     own = np.isin(batch.fell, [decider.index for decider in filters.deciders])
     fixed = (batch.fell != KEPT) & ~own
