@@ -105,7 +105,8 @@ class _Names:
         said = pc.fill_null(batch.signals["lang"], NO_LANGUAGE)
         known = pa.array(self.languages, said.type)
         other = len(self.languages) - 1
-        return pc.fill_null(pc.index_in(said, known), other).to_numpy().astype(np.int64)  # type: ignore[no-any-return]
+        found: np.ndarray = pc.fill_null(pc.index_in(said, known), other).to_numpy().astype(np.int64)
+        return found
 
     def size(self, batch: Rows) -> np.ndarray:
         return batch.characters if self.ratio is None else in_tokens(batch, self.ratio)

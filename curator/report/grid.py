@@ -51,8 +51,10 @@ def _rounded(value: float) -> float:
 
 
 def _outward(value: float, down: bool) -> float:
-    """Round to two digits, away from the values."""
+    """Round to two digits, away from the values, which a spread knows to one part in 1024."""
     if value == 0 or not math.isfinite(value):
         return 0.0 if value == 0 else value
+    if (value < 0) == down:
+        value *= 1 + 2**-10
     unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
     return float(f"{(math.floor if down else math.ceil)(value / unit) * unit:.6g}")
