@@ -13,9 +13,8 @@ import pyarrow.compute as pc
 
 from curator.report.grid import UNMEASURED, grid, positions
 from curator.report.spread import Spread
-from curator.retune.decide import STAYS, Decided, decide
+from curator.retune.decide import STAYS, Decided, checked, decide
 from curator.retune.filters import Filters, Reason, sliding
-from curator.retune.retune import checked
 from curator.retune.rows import Rows, in_tokens, rows
 from curator.retune.tally import Tally
 from curator.run.documents import read_documents

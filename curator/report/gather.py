@@ -15,9 +15,9 @@ from curator.errors import RunError
 from curator.report.copies import Copies, Removals, copies
 from curator.report.explorer import Explorer, explore
 from curator.report.spread import Limit, Spread
-from curator.report.work import Checkpoint, Key, checkpoints
 from curator.retune import filters as deciding
 from curator.retune.filters import Filters
+from curator.run.checkpoints import Checkpoint, Key, checkpoints
 from curator.run.folder import RunFolder
 from curator.stage import Stage
 from millrace import storage, tables

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from curator.errors import RunError
-from curator.report.work import checkpoints
 from curator.retune.decide import Decided
 from curator.retune.filters import Reason
 from curator.retune.rows import Rows
+from curator.run.checkpoints import checkpoints
 from curator.run.documents import read_documents
 from curator.run.folder import WORK_OF_LAST, RunFolder, part_name
 from millrace import storage

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from curator import frames
+from curator.errors import RunError
 from curator.retune.filters import Filters
 from curator.retune.rows import KEPT, Rows
+from curator.run.folder import RunFolder
 
 DROPPED, STAYS, UNKNOWN = 0, 1, 2  # fates; UNKNOWN: filters follow that have not measured the document
 
@@ -48,3 +50,19 @@ def decide(filters: Filters, batch: Rows) -> Decided:
     open_ = own & stages[np.minimum(batch.fell, len(stages) - 1)]
     fate = np.where(any_ | fixed, DROPPED, np.where(open_, UNKNOWN, STAYS)).astype(np.int8)
     return Decided(beyond, np.where(any_ & ~before, first, -1), fixed, open_, fate)
+
+
+def checked(folder: RunFolder, filters: Filters, decided: Decided, batch: Rows) -> np.ndarray:
+    """Return whom the run kept, bool (rows); raise RunError where its signals say otherwise."""
+    stayed: np.ndarray = batch.fell == KEPT
+    places = np.array([reason.decider.index for reason in filters.reasons], np.int32)
+    own = np.isin(batch.fell, [decider.index for decider in filters.deciders])
+    said = np.where(decided.first >= 0, places[decided.first], -1) == batch.fell
+    wrong = np.where(own, ~said, decided.beyond.any(axis=1))
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        raise RunError(
+            f"{folder.url}: signals/ does not give the decisions of ledger/ for {int(wrong.sum())} documents, such as "
+            f"{batch.doc_id[at]}; another version of millrace made this run, run it again"
+        )
+    return stayed

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from curator.errors import RunError
 from curator.retune.borderline import Borderline, excerpts
-from curator.retune.decide import DROPPED, STAYS, UNKNOWN, Decided, decide
+from curator.retune.decide import DROPPED, STAYS, UNKNOWN, Decided, checked, decide
 from curator.retune.filters import Decider, Filters, changed, changes, of_run
 from curator.retune.rows import KEPT, Rows, in_tokens, rows, token_ratio
 from curator.retune.tally import Tally
-from curator.run.folder import RunFolder
+from curator.run.folder import RunFolder, part_name
 from curator.schema import arrow_schema
 from millrace import storage, tables
 
@@ -89,22 +88,6 @@ def retune(folder: RunFolder, settings: list[str], output: str = "") -> Retuned:
     )  # fmt: skip
 
 
-def checked(folder: RunFolder, filters: Filters, decided: Decided, batch: Rows) -> np.ndarray:
-    """Return whom the run kept, bool (rows); raise RunError where its signals say otherwise."""
-    stayed: np.ndarray = batch.fell == KEPT
-    places = np.array([reason.decider.index for reason in filters.reasons], np.int32)
-    own = np.isin(batch.fell, [decider.index for decider in filters.deciders])
-    said = np.where(decided.first >= 0, places[decided.first], -1) == batch.fell
-    wrong = np.where(own, ~said, decided.beyond.any(axis=1))
-    if wrong.any():
-        at = int(np.flatnonzero(wrong)[0])
-        raise RunError(
-            f"{folder.url}: signals/ does not give the decisions of ledger/ for {int(wrong.sum())} documents, such as "
-            f"{batch.doc_id[at]}; another version of millrace made this run, run it again"
-        )
-    return stayed
-
-
 def _estimate(before: Filters, made: list[tuple[Decider, str, Any, Any]]) -> str:
     first = min((decider.index for decider, *_ in made), default=len(before.names))
     return next((before.names[index] for index in before.corpus if index > first), "")
@@ -149,8 +132,6 @@ class _Ids:
     def of(self, batch: Rows) -> pa.ChunkedArray:
         """Return the id of each document."""
         if batch.part != self.part:
-            from curator.run.folder import part_name
-
             files = [self.folder.path(kind, part_name(batch.part) + ".parquet") for kind in ("ledger", "documents")]
             self.table = pa.concat_tables([tables.read_table(file, ["doc_id", "id"]) for file in files])
             self.part = batch.part

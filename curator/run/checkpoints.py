@@ -1,4 +1,4 @@
-"""The checkpoints of a run that a report needs: who made which counts, and examples of what was dropped."""
+"""The checkpoints of a run, as their done markers tell: which stages they ran, and examples of what was dropped."""
 
 from __future__ import annotations
 
