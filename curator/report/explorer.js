@@ -167,6 +167,11 @@ function explore(data) {
     input.parentElement.querySelector("details").addEventListener("toggle", () => examples(r));
     draw(r);
   });
+  data.tables.forEach((table, t) => { // rows that nothing can change, such as languages that are dropped
+    [...document.querySelectorAll(`#${table.id} tbody tr`)].forEach((line, i) => {
+      line.hidden = rules.length > 0 && rules.every((rule) => rule.stays[t][0][i].every((count) => count === 0));
+    });
+  });
   find("x-reset").addEventListener("click", () => {
     rules.forEach((rule, r) => {
       now[r] = rule.at;

@@ -226,7 +226,7 @@ class _Sampling:
     def __init__(self, sliders: int):
         self.of = 0
         kind = [("hash", "u8"), ("at", "u1", (sliders,)), ("group", "i4"), ("unknown", "?"), ("size", "i8")]
-        self.kept = np.zeros(0, np.dtype(kind))  # type: ignore[arg-type]
+        self.kept = np.zeros(0, np.dtype(kind))
 
     def add(
         self,

@@ -32,7 +32,7 @@ def panel(explorer: Explorer) -> str:
     tables = [("source", "Source", explorer.sources)] if len(explorer.sources) > 1 else []
     tables += [("language", "Language", explorer.languages)] if explorer.languages else []
     return (
-        '<section id="explorer" class="explorer" hidden aria-label="What other limits would keep">'
+        '<div id="explorer" class="explorer" hidden role="region" aria-label="What other limits would keep">'
         '<div class="sums"><p><span>Documents kept</span> <output id="x-documents"></output></p>'
         f'<p><span>{explorer.size.capitalize()}</span> <output id="x-size"></output></p>'
         '<p><span id="x-kind" role="status"></span></p></div>'
@@ -41,7 +41,7 @@ def panel(explorer: Explorer) -> str:
         + "".join(_table(*table, explorer.size) for table in tables)
         + f'<p class="note">Move a limit below its histogram. With one moved the numbers are exact; with several '
         f"they come from a sample of {count(len(explorer.sample.size))} of the {count(explorer.sample.of)} documents "
-        f"whose fate hangs on these limits.{later}</p></section>"
+        f"whose fate hangs on these limits.{later}</p></div>"
     )
 
 

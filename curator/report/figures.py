@@ -29,6 +29,7 @@ def signals(facts: Facts) -> str:
         '<p class="note">How often each value was measured. A dashed line is a limit, its arrow points to what is '
         'dropped, and <span class="key out"></span> bars lie beyond it. A document may lie beyond several limits '
         "but is dropped for the first alone. Bars at the ends also hold what is off the axis.</p>",
+        '<div class="signals">',  # the panel stays in sight as long as there are sliders
         explorer_page.panel(facts.explorer) if facts.explorer else "",
     ]
     for stage, group in itertools.groupby(facts.signals, key=lambda signal: signal.stage):
@@ -39,6 +40,7 @@ def signals(facts: Facts) -> str:
             parts.append(f"<h3>{text(facts.stages[stage][0])} {measured}</h3>")
             cards = [_signal(signal, most, facts.reasons, sliders) for signal in members]
             parts.append(element("div", "".join(cards), "cards"))
+    parts.append("</div>")
     if facts.explorer:
         spreads = {signal.name: signal.spread for signal in facts.signals}
         parts += [explorer_page.overlap(facts.explorer), explorer_page.data(facts.explorer, spreads, facts.examples)]

@@ -55,5 +55,5 @@ class Tally:
         self.joint += int((held > 0).sum())
         self.dropped += np.bincount(decided.first[decided.first >= 0], minlength=self.reasons)
         self.only += decided.beyond[(held == 1) & ~decided.fixed].sum(axis=0)
-        some = decided.beyond[held > 0].astype(np.float64)  # whole numbers below 2**53: exact
-        self.beyond += (some.T @ some).astype(np.int64)
+        some = decided.beyond[held > 0].astype(np.int64)  # numpy multiplies whole numbers itself, in this thread
+        self.beyond += some.T @ some
