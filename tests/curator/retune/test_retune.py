@@ -9,6 +9,7 @@ import pytest
 import curator
 from curator import Pipeline
 from curator.errors import RunError
+from curator.report import write_report
 from curator.retune import retune, say
 from curator.run.folder import RunFolder
 from curator.spec import with_settings
@@ -16,6 +17,7 @@ from millrace import storage
 from millrace.errors import ConfigError
 from pipelines.cli import main
 from tests.corpus import documents, write_parts
+from tests.curator.test_signals_kept import LongUrl
 
 
 def filters(path, **settings):
@@ -198,6 +200,22 @@ def test_command_prints_the_line_that_applies_it_and_that_line_does(made, tmp_pa
     assert "GopherQuality.min_words: 60 -> 120" in out
     assert main(["retune", str(place / "filters")]) == 0
     assert "can be set: IdentifyLanguage: min_score, keep; GopherQuality: min_words" in capsys.readouterr().out
+
+
+def test_what_a_private_filter_would_do_with_a_document_it_never_met_is_not_told(made, tmp_path):
+    """A filter of the user's own cannot be built from run.json: what it dropped stays dropped."""
+    _, glob = made
+    first, last = curator.GopherQuality(min_words=60, min_stop_words=1), LongUrl(min_url=22)
+    Pipeline([curator.ReadJsonl(glob), first, curator.FixUnicode(), last]).run(str(tmp_path / "run"), workers=0)
+    folder = RunFolder(str(tmp_path / "run"))
+    more = retune(folder, ["GopherQuality.min_words=1"])
+    assert more.newly_kept == 0
+    assert more.now.unknown.documents > 0
+    fewer = retune(folder, ["GopherQuality.min_words=150"], str(tmp_path / "fates.parquet"))
+    assert fewer.now.unknown.documents == 0
+    fates = pq.read_table(tmp_path / "fates.parquet").to_pylist()
+    assert {fate["reason"] for fate in fates} >= {None, "LongUrl", "GopherQuality: few_words"}
+    write_report(folder.url)
 
 
 def test_runs_that_cannot_be_retuned_say_why(made, tmp_path):
