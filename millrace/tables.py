@@ -119,18 +119,23 @@ class TableWriter:
 def _row_bytes(table: pa.Table) -> np.ndarray:
     total = np.zeros(len(table), np.int64)
     for column in table.columns:
-        kind = column.type
-        if pa.types.is_large_string(kind) or pa.types.is_large_binary(kind) or pa.types.is_large_list(kind):
-            each = kind.value_type.bit_width // 8 if pa.types.is_large_list(kind) else 1
-            lengths = [
-                np.diff(np.frombuffer(c.buffers()[1], np.int64)[c.offset : c.offset + len(c) + 1]) * each
-                for c in column.chunks
-                if len(c)
-            ]
-            total += np.concatenate(lengths) if lengths else 0
-        else:
-            total += max(kind.bit_width // 8, 1)
+        sizes = [_value_bytes(chunk) for chunk in column.chunks]
+        total += np.concatenate(sizes) if sizes else 0
     return total
+
+
+def _value_bytes(array: pa.Array) -> np.ndarray:
+    kind = array.type
+    is_list = pa.types.is_large_list(kind)
+    if not (is_list or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)):
+        return np.full(len(array), max(kind.bit_width // 8, 1))
+    if not len(array):
+        return np.zeros(0, np.int64)
+    offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]
+    if not is_list:
+        return np.diff(offsets)
+    inner = _value_bytes(array.values.slice(offsets[0], offsets[-1] - offsets[0]))
+    return np.diff(np.append(0, np.cumsum(inner))[offsets - offsets[0]])
 
 
 @contextlib.contextmanager
