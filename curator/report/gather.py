@@ -18,6 +18,7 @@ from curator.report.spread import Limit, Spread
 from curator.retune import filters as deciding
 from curator.retune.filters import Filters
 from curator.run.checkpoints import Checkpoint, Key, checkpoints
+from curator.run.edits import Cuts, cuts
 from curator.run.folder import RunFolder
 from curator.stage import Stage
 from millrace import storage, tables
@@ -55,6 +56,7 @@ class Facts:
     manifest: dict[str, Any] | None  # of the tokens
     lengths: Spread | None  # tokens a kept document
     explorer: Explorer | None  # where filters decided by signals
+    edits: list[Cuts]
 
 
 @dataclass
@@ -97,6 +99,7 @@ def gather(folder: RunFolder) -> Facts:
         manifest=storage.read_json(folder.path("tokens", "manifest.json")) if packed else None,
         lengths=lengths if lengths.values else None,
         explorer=explore(folder, run, filters, spreads) if filters else None,
+        edits=cuts(folder),
     )
 
 

@@ -16,6 +16,7 @@ import yaml
 
 from curator.report import figures
 from curator.report.charts import bar
+from curator.report.edits import edits
 from curator.report.gather import Facts, Staged
 from curator.report.markup import (
     bytes_,
@@ -44,6 +45,7 @@ def page(facts: Facts) -> str:
         ("funnel", "What each stage took", _funnel(facts)),
         ("reasons", "Reasons", _reasons(facts)),
         ("signals", "Signals and their limits", figures.signals(facts)),
+        ("edits", "What edits cut", edits(facts.edits)),
         ("duplicates", "Duplicates", figures.duplicates(facts)),
         ("tokens", "Tokens", _tokens(facts)),
         ("examples", "Examples", _examples(facts)),
