@@ -15,6 +15,8 @@ _PLACES = {
     "IdentifyLanguage": "curator.identify.language",
     "GopherQuality": "curator.filter.gopher",
     "GopherRepetition": "curator.filter.gopher",
+    "FineWebQuality": "curator.filter.fineweb",
+    "NemoEnglish": "curator.filter.nemo",
     "ExactDedup": "curator.dedup.exact",
     "FuzzyDedup": "curator.dedup.fuzzy",
     "SemanticDedup": "curator.dedup.semantic",
@@ -24,6 +26,7 @@ _PLACES = {
     "Tokenize": "curator.tokenize.tokenizer",
     "Pack": "curator.tokenize.pack",
     "Pipeline": "curator.pipeline",
+    "profile": "curator.profiles",
 }
 
 __all__ = list(_PLACES)

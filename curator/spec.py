@@ -9,6 +9,7 @@ import yaml
 
 from curator.errors import SpecError
 from curator.pipeline import Pipeline
+from curator.profiles import expanded
 from curator.stage import Stage
 from millrace import storage
 from millrace.config import build, did_you_mean
@@ -52,7 +53,7 @@ def from_spec(spec: Any) -> Pipeline:
     """Make a pipeline from what YAML gives. Raises SpecError, ConfigError or ColumnError."""
     if not isinstance(spec, list) or not spec:
         raise SpecError("a pipeline is a list of stages, such as [{ReadJsonl: {path: data/*.jsonl}}, ExactDedup]")
-    return Pipeline([stage_from_spec(item) for item in spec])
+    return Pipeline([stage_from_spec(item) for item in expanded(spec)])
 
 
 def stage_from_spec(item: Any) -> Stage:
@@ -91,8 +92,8 @@ def dump(pipeline: Pipeline) -> str:
 
 
 def with_settings(spec: list[Any], settings: list[str]) -> list[Any]:
-    """Return the spec with `Stage.field=value` settings applied; a value is read as YAML."""
-    names, values = map(list, zip(*map(named, spec), strict=True))
+    """Return the spec, profiles expanded, with `Stage.field=value` settings applied; a value is read as YAML."""
+    names, values = map(list, zip(*map(named, expanded(spec)), strict=True))
     for setting in settings:
         place, equals, text = setting.partition("=")
         stage, dot, name = place.partition(".")

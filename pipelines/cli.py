@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
         "Run a recipe on input files.",
         "millrace curate web --input 'crawl/*.warc.gz' --output runs/web",
     )
-    curate.add_argument("recipe", help="web, text, dedup, or a YAML file")
+    curate.add_argument("recipe", help="web, text, dedup, a profile, or a YAML file")
     curate.add_argument(
         "--input", nargs="+", default=[], metavar="GLOB", help="files, globs or fsspec URLs; quote globs"
     )
@@ -107,6 +107,8 @@ def parser() -> argparse.ArgumentParser:
         diff.add_argument(name, help="a run folder")
     stages = command("stages", _stages, "List the stages, or describe one.", "millrace stages FuzzyDedup")
     stages.add_argument("name", nargs="?", help="a stage")
+    profiles = command("profiles", _profiles, "List the profiles, or show one's limits.", "millrace profiles fineweb")
+    profiles.add_argument("name", nargs="?", help="a profile")
     bands = command(
         "bands",
         _bands,
@@ -247,6 +249,13 @@ def _stages(given: Any) -> int:
         raise ConfigError(
             f"no stage is called {given.name}.{did_you_mean(given.name, known)} Stages: {', '.join(known)}"
         )
+    return DONE
+
+
+def _profiles(given: Any) -> int:
+    from pipelines.describe import describe_profile, list_profiles
+
+    print(list_profiles() if given.name is None else describe_profile(given.name))
     return DONE
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 
+import yaml
+
+from curator import profiles
 from curator.edit import Edit
 from curator.stage import CorpusStage, Filter, Mapper, Reader, Stage
 
@@ -42,3 +45,21 @@ def kind(stage: type[Stage]) -> str:
 def first_line(stage: type[Stage]) -> str:
     """Return the first line of the docstring."""
     return (inspect.getdoc(stage) or "").partition("\n")[0]
+
+
+def list_profiles() -> str:
+    """Return a line a profile: its name and what it filters."""
+    return "\n".join(f"{name:<14}{profiles.load(name).about}" for name in profiles.names())
+
+
+def describe_profile(name: str) -> str:
+    """Return a profile's stages with every limit and its source. Raises SpecError for an unknown name."""
+    profile = profiles.load(name)
+    lines = [f"{profile.about}", *filter(None, [profile.note])]
+    for stage, said in profile.stages:
+        width = max(map(len, said), default=0)
+        lines += ["", stage]
+        for field, (value, source) in said.items():
+            shown = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+            lines.append(f"  {field:<{width}}  {shown:<10}  {source}")
+    return "\n".join(lines)

@@ -19,6 +19,8 @@ SECONDS_PER_MB = {
     "IdentifyLanguage": 0.07,
     "GopherQuality": 0.006,
     "GopherRepetition": 0.006,
+    "FineWebQuality": 0.002,  # beside Gopher's, with which it shares words and lines
+    "NemoEnglish": 0.005,
     "ExactDedup": 0.001,
     "FuzzyDedup": 0.004,
     "SemanticDedup": 0.02,  # of a given embedding; a model takes what it takes

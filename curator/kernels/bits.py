@@ -58,12 +58,38 @@ def bits_above(context: Any, array: Any, position: Any, limit: Any) -> tuple[Any
         vector = ir.VectorType(ir.IntType(8), BLOCK)
         load = builder.load(_pointer(target, builder, signature, arguments, vector))
         load.align = 1
-        first = builder.insert_element(ir.Constant(vector, ir.Undefined), arguments[2], ir.IntType(32)(0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), [0] * BLOCK)
-        limits = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), lanes)
-        return builder.bitcast(builder.icmp_unsigned(">", load, limits), ir.IntType(64))
+        return builder.bitcast(builder.icmp_unsigned(">", load, _spread(builder, arguments[2])), ir.IntType(64))
 
     return types.uint64(array, types.int64, types.uint8), generate
+
+
+@intrinsic
+def bits_within(
+    context: Any, array: Any, position: Any, fold: Any, low: Any, high: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """Compare the 64 bytes from array[position], or-ed with `fold`: bit i tells low <= byte i <= high."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        load = builder.load(_pointer(target, builder, signature, arguments, ir.VectorType(ir.IntType(8), BLOCK)))
+        load.align = 1
+        folded = builder.or_(load, _spread(builder, arguments[2]))
+        above = builder.sub(folded, _spread(builder, arguments[3]))
+        widest = _spread(builder, builder.sub(arguments[4], arguments[3]))
+        return builder.bitcast(builder.icmp_unsigned("<=", above, widest), ir.IntType(64))
+
+    return types.uint64(array, types.int64, types.uint8, types.uint8, types.uint8), generate
+
+
+@intrinsic
+def store64(context: Any, array: Any, position: Any, value: Any) -> tuple[Any, Callable[..., Any]]:
+    """Write a uint64, little-endian, to the 8 bytes from array[position], at any alignment."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _pointer(target, builder, signature, arguments, ir.IntType(64))
+        builder.store(arguments[2], place).align = 1
+        return target.get_dummy_value()
+
+    return types.void(array, types.int64, types.uint64), generate
 
 
 @intrinsic
@@ -127,6 +153,13 @@ def multiply_61(context: Any, a: Any, b: Any) -> tuple[Any, Callable[..., Any]]:
         return builder.select(builder.icmp_unsigned(">=", total, prime), builder.sub(total, prime), total)
 
     return types.uint64(types.uint64, types.uint64), generate
+
+
+def _spread(builder: Any, byte: Any) -> Any:
+    """Return a block of 64 equal bytes."""
+    empty = ir.Constant(ir.VectorType(ir.IntType(8), BLOCK), ir.Undefined)
+    first = builder.insert_element(empty, byte, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), [0] * BLOCK))
 
 
 def _pointer(target: Any, builder: Any, signature: Any, arguments: Any, element: Any) -> Any:

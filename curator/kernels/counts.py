@@ -1,7 +1,8 @@
-"""Count characters, symbols, words and lines: compiled loops over UTF-8 bytes.
+"""Count characters, symbols and URLs: compiled loops over UTF-8 bytes, 64 at a time where that can be.
 
 A `text` here is the uint8 array of one document, `classes` the table of `char_classes`, a `row` the
-document's record of counts. No function reads a byte outside its text, whole or truncated.
+document's record of counts. Functions that look at blocks need PADDING zero bytes behind the text.
+The others read no byte outside it, whole or truncated.
 """
 
 import functools
@@ -10,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from curator.kernels import unicode
-from curator.kernels.bits import compiled
-from curator.kernels.unicode import ALPHA, LINE_BREAK, PUNCTUATION, SPACE
+from curator.kernels.bits import BLOCK, bits_within, compiled, copy_block, ones, trailing_zeros
+from curator.kernels.unicode import SPACE
 
-BASE = np.uint64(0x9E3779B97F4A7C15)  # of the hashes; odd, else the start of a long text would drop out
-STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-STOP_CODES = np.array([int.from_bytes(b"\1" + word.encode(), "big") for word in STOP_WORDS])
-LONGEST_STOP_WORD = max(map(len, STOP_WORDS))
+PADDING = 128  # bytes behind a text that are read, and ignored, by those that look at blocks
+ONE = np.uint64(1)
+SCHEME = np.frombuffer(b"http", np.uint8)
 
 
 @functools.cache
@@ -101,130 +101,149 @@ def trim_spaces(text: np.ndarray, classes: np.ndarray, start: int, stop: int) ->
 
 
 @compiled
-def count_symbols(text: np.ndarray, row: Any) -> None:
-    """Count "#", and "..." (a run of six dots is two) with "…"."""
-    hashes = ellipses = dots = 0
-    for i in range(len(text)):
-        byte = at(text, i)
-        hashes += byte == ord("#")
-        dots = dots + 1 if byte == ord(".") else 0
-        if dots == 3:
-            ellipses += 1
-            dots = 0
-        if byte == 0xE2 and is_ellipsis(text, i):
-            ellipses += 1
-    row.hashes, row.ellipses = hashes, ellipses
+def copy_padded(data: np.ndarray, start: int, size: int, buffer: np.ndarray) -> None:
+    """Copy data[start : start + size] to the buffer, and PADDING zero bytes behind it."""
+    i = 0
+    while i + BLOCK <= size:
+        copy_block(data, start + i, buffer, i)
+        i += BLOCK
+    while i < size:
+        buffer[i] = data[start + i]
+        i += 1
+    buffer[size : size + PADDING] = 0
+
+
+@compiled
+def equal(text: np.ndarray, i: int, byte: int) -> Any:
+    """Return the bits of the bytes of the block at i that equal `byte`."""
+    return bits_within(text, i, np.uint8(0), np.uint8(byte), np.uint8(byte))
+
+
+@compiled
+def folded(text: np.ndarray, i: int, letter: int) -> Any:
+    """Return the bits of the bytes of the block at i that are the (lower-case ASCII) letter in either case."""
+    return bits_within(text, i, np.uint8(0x20), np.uint8(letter), np.uint8(letter))
+
+
+@compiled
+def within(text: np.ndarray, i: int, low: int, high: int) -> Any:
+    """Return the bits of the bytes of the block at i that are in low..high."""
+    return bits_within(text, i, np.uint8(0), np.uint8(low), np.uint8(high))
+
+
+@compiled
+def letters_at(text: np.ndarray, i: int) -> Any:
+    """Return the bits of the bytes of the block at i that are ASCII letters."""
+    return bits_within(text, i, np.uint8(0x20), np.uint8(ord("a")), np.uint8(ord("z")))
+
+
+@compiled
+def total(bits: Any) -> int:
+    """Count one bits."""
+    return signed(ones(bits))
+
+
+@compiled
+def starts_with(text: np.ndarray, i: int, byte0: int, byte1: int, byte2: int) -> bool:
+    """Tell whether these three bytes, a character maybe, start at byte i of the text."""
+    return 0 <= i <= len(text) - 3 and text[i] == byte0 and text[i + 1] == byte1 and text[i + 2] == byte2
 
 
 @compiled
 def is_ellipsis(text: np.ndarray, i: int) -> bool:
     """Tell whether "…" starts at byte i."""
-    return i + 2 < len(text) and text[i] == 0xE2 and text[i + 1] == 0x80 and text[i + 2] == 0xA6
+    return starts_with(text, i, 0xE2, 0x80, 0xA6)
 
 
 @compiled
-def read_word(text: np.ndarray, classes: np.ndarray, i: int, hashes: np.ndarray, n: int) -> tuple[int, int, int]:
-    """Read the word at byte i, whose first character is the n-th of all words.
-
-    Fill hashes[n + 1:] with the hashes of all characters up to each of the word's. Return the byte
-    after the word, the number of characters up to it, and its classes, or-ed; there PUNCTUATION
-    means the opposite: some character is none.
-    """
-    value, seen = hashes[n], 0
-    while i < len(text):
-        code, after = decode(text, i)
-        kind = at(classes, code)
-        if kind & SPACE:
-            break
-        seen |= kind ^ PUNCTUATION
-        value = value * BASE + np.uint64(code + 1)
-        n += 1
-        hashes[np.uintp(n)] = value
-        i = after
-    return i, n, seen
+def is_dots(text: np.ndarray, i: int) -> bool:
+    """Tell whether "..." starts at byte i."""
+    return starts_with(text, i, ord("."), ord("."), ord("."))
 
 
 @compiled
-def stop_word(text: np.ndarray, start: int, stop: int) -> int:
-    """Return a bit for the stop word text[start:stop] is, 0 if it is none."""
-    code = 1  # so that "\0the" is not "the"
-    for i in range(start, stop):
-        code = code << 8 | signed(at(text, i))
-    found = 0
-    for k in range(len(STOP_CODES)):
-        found |= signed(STOP_CODES[k] == code) << k
+def count_symbols(text: np.ndarray, row: Any) -> None:
+    """Count "#", and "..." (a run of six dots is two) with "…"."""
+    hashes = ellipses = 0
+    doubled = before = np.uint64(0)
+    for i in range(0, len(text), BLOCK):
+        hashes += total(equal(text, i, ord("#")))
+        dots = equal(text, i, ord("."))
+        doubled |= dots & (dots << ONE | before >> np.uint64(63))
+        before = dots
+        lead = equal(text, i, 0xE2)
+        if lead:
+            ellipses += total(lead & equal(text, i + 1, 0x80) & equal(text, i + 2, 0xA6))
+    row.hashes = hashes
+    row.ellipses = ellipses + (count_dots(text) if doubled else 0)
+
+
+@compiled
+def count_dots(text: np.ndarray) -> int:
+    """Count "...", apart from each other."""
+    found = dots = 0
+    for i in range(len(text)):
+        dots = dots + 1 if at(text, i) == ord(".") else 0
+        if dots == 3:
+            found += 1
+            dots = 0
     return found
 
 
 @compiled
-def count_words(text: np.ndarray, classes: np.ndarray, hashes: np.ndarray, ends: np.ndarray, row: Any) -> None:
-    """Count the words (str.split) of each kind, and index them for the n-grams.
-
-    hashes  # (characters of words + 1) uint64: polynomial hash of the words' first i characters
-    ends    # (words + 1) uint32: characters of the first i words, without the spaces between
-    """
-    words = nonsymbol = nonsymbol_characters = alpha = stops = 0
-    hashes[0] = ends[0] = n = 0
-    i = skip_spaces(text, classes, 0)
-    while i < len(text):
-        start, before = i, n
-        i, n, seen = read_word(text, classes, i, hashes, n)
-        if i - start <= LONGEST_STOP_WORD:
-            stops |= stop_word(text, start, i)
-        alpha += seen & ALPHA != 0
-        if seen & PUNCTUATION:
-            nonsymbol += 1
-            nonsymbol_characters += n - before
-        words += 1
-        ends[words] = n
-        i = skip_spaces(text, classes, i)
-    row.words, row.alpha_words = words, alpha
-    row.nonsymbol_words, row.nonsymbol_characters = nonsymbol, nonsymbol_characters
-    row.stop_words = 0
-    while stops:
-        row.stop_words += stops & 1
-        stops >>= 1
+def count_kinds(text: np.ndarray, row: Any) -> None:
+    """Count the characters of NeMo Curator's filters: those of English prose (ASCII letters, digits, newlines and
+    "?!,."), digits, white space (backspace among it), brackets (with U+27E8 and U+27E9)."""
+    prose = digits = blanks = brackets = 0
+    for i in range(0, len(text), BLOCK):
+        digit = within(text, i, ord("0"), ord("9"))
+        newline = equal(text, i, ord("\n"))
+        stops = bits_within(text, i, np.uint8(2), np.uint8(ord(".")), np.uint8(ord(".")))  # 0x2c | 2 == 0x2e
+        marks = stops | equal(text, i, ord("?")) | equal(text, i, ord("!"))
+        prose += total(letters_at(text, i) | digit | newline | marks)
+        digits += total(digit)
+        spaces = within(text, i, 8, 10) | equal(text, i, ord("\r")) | equal(text, i, ord(" "))
+        blanks += total(spaces)
+        square = folded(text, i, ord("{")) | folded(text, i, ord("}"))  # "[" | 0x20 == "{"
+        brackets += total(within(text, i, ord("("), ord(")")) | square)
+        lead = equal(text, i, 0xE2)
+        if lead:
+            brackets += total(lead & equal(text, i + 1, 0x9F) & within(text, i + 2, 0xA8, 0xA9))
+    row.other_characters = row.characters - prose
+    row.digits, row.white_spaces, row.brackets = digits, blanks, brackets
 
 
 @compiled
-def next_break(text: np.ndarray, classes: np.ndarray, i: int) -> tuple[int, int]:
-    """Return where the first line break (str.splitlines) at or after byte i starts, and where it ends."""
-    while i < len(text):
-        if np.uint8(at(text, i) - 0x20) < 0x60:  # printable ASCII
-            i += 1
-            continue
-        code, after = decode(text, i)
-        if at(classes, code) & LINE_BREAK:
-            if code == ord("\r") and after < len(text) and at(text, after) == ord("\n"):
-                after += 1
-            return i, after
-        i = after
-    return i, i
+def is_url_byte(byte: int) -> bool:
+    """Tell whether NeMo Curator's pattern of a URL goes on with this byte: not with '"', "#", "`" or "~"."""
+    return byte == ord("!") or ord("$") <= byte <= ord("_") or ord("a") <= byte <= ord("z")
 
 
 @compiled
-def is_bullet_line(line: np.ndarray, classes: np.ndarray) -> bool:
-    """Tell whether the first character that is no space is "•" or "-"."""
-    i = skip_spaces(line, classes, 0)
-    return i < len(line) and decode(line, i)[0] in (ord("-"), ord("•"))
+def url_start(text: np.ndarray, colon: int) -> int:
+    """Return where "http" or "https" starts that stands before the "://" at byte `colon`; -1 where none does."""
+    start = colon - 5 if colon >= 5 and text[colon - 1] == ord("s") else colon - 4
+    if start < 0 or text[colon + 2] != ord("/"):
+        return -1
+    for k in range(len(SCHEME)):
+        if text[start + k] != SCHEME[k]:
+            return -1
+    return start
 
 
 @compiled
-def is_ellipsis_line(line: np.ndarray, classes: np.ndarray) -> bool:
-    """Tell whether the line ends in "..." or "…", and maybe spaces."""
-    stop = trim_spaces(line, classes, 0, len(line))
-    i = stop - 3
-    return i >= 0 and (is_ellipsis(line, i) or (line[i] == line[i + 1] == line[i + 2] == ord(".")))
-
-
-@compiled
-def count_lines(text: np.ndarray, classes: np.ndarray, row: Any) -> None:
-    """Count the lines (str.splitlines) that start with a bullet or end in an ellipsis."""
-    lines = bullets = ellipses = i = 0
-    while i < len(text):
-        start = i
-        stop, i = next_break(text, classes, i)
-        lines += 1
-        bullets += is_bullet_line(text[start:stop], classes)
-        ellipses += is_ellipsis_line(text[start:stop], classes)
-    row.lines, row.bullet_lines, row.ellipsis_lines = lines, bullets, ellipses
+def count_urls(text: np.ndarray, row: Any) -> None:
+    """Count the characters of URLs: http:// or https:// and what follows, to the first byte that is in none."""
+    row.url_characters = stop = 0
+    for block in range(0, len(text), BLOCK):
+        found = equal(text, block, ord(":")) & equal(text, block + 1, ord("/"))
+        while found:
+            colon = block + trailing_zeros(found)
+            found &= found - ONE
+            start = url_start(text, colon)
+            if start < stop:  # none, or a part of the URL before
+                continue
+            stop = colon + 3
+            while stop < len(text) and is_url_byte(signed(at(text, stop))):
+                stop += 1
+            row.url_characters += stop - start if stop > colon + 3 else 0

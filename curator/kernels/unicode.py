@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 LIMIT = 0x40000
-SPACE, ALPHA, PUNCTUATION, LINE_BREAK, WORD = 1, 2, 4, 8, 16
+SPACE, ALPHA, PUNCTUATION, LINE_BREAK, WORD, TERMINAL, ALPHABETIC = 1, 2, 4, 8, 16, 32, 64
 
 
 def in_ranges(ranges: str) -> frozenset[str]:
@@ -38,18 +38,32 @@ PUNCTUATION_CHARACTERS = (
     | TERMINAL_PUNCTUATION
 )
 
+# Letters to Unicode (its property Alphabetic), though not to str.isalpha: numerals such as "Ⅷ" and circled ones.
+# Vowel signs, which stand only beside letters, are left out.
+OTHER_LETTERS = in_ranges(
+    "16ee-16f0 2160-2182 2185-2188 24b6-24e9 3007 3021-3029 3038-303a a6e6-a6ef 10140-10174 10341 1034a "
+    "103d1-103d5 12400-1246e 1f130-1f149 1f150-1f169 1f170-1f189"
+)
+
 LINE_BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # where str.splitlines cuts
 
 
 @functools.cache
 def classes() -> np.ndarray:
-    """Return uint8 (LIMIT,): the classes of each code point, or-ed. WORD is what \\w matches."""
+    """Return uint8 (LIMIT,): the classes of each code point, or-ed. WORD is what \\w matches, ALPHABETIC is ALPHA
+    and OTHER_LETTERS."""
     text = [chr(c) for c in range(LIMIT)]
     table = np.fromiter(map(str.isspace, text), np.uint8, LIMIT) * np.uint8(SPACE)
     table |= np.fromiter(map(str.isalpha, text), np.uint8, LIMIT) * np.uint8(ALPHA)
     table |= np.fromiter(map(str.isalnum, text), np.uint8, LIMIT) * np.uint8(WORD)
     table[ord("_")] |= WORD
-    for characters, flag in ((PUNCTUATION_CHARACTERS, PUNCTUATION), (LINE_BREAKS, LINE_BREAK)):
+    table[table & ALPHA != 0] |= np.uint8(ALPHABETIC)
+    for characters, flag in (
+        (PUNCTUATION_CHARACTERS, PUNCTUATION),
+        (LINE_BREAKS, LINE_BREAK),
+        (TERMINAL_PUNCTUATION, TERMINAL),
+        (OTHER_LETTERS, ALPHABETIC),
+    ):
         table[[ord(c) for c in characters]] |= np.uint8(flag)
     return table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
-from curator import spec
+from curator import profiles, spec
 from curator.errors import SpecError
 from curator.pipeline import Pipeline
 from curator.stage import Reader
@@ -28,22 +28,25 @@ def names() -> list[str]:
 
 
 def load(recipe: str, inputs: list[str], settings: list[str], tokenizer: str | None = None) -> Pipeline:
-    """Return the pipeline of a recipe (a name, or the path of a YAML file) with its settings applied.
+    """Return the pipeline of a recipe with its settings applied.
 
-    A recipe without a reader gets the one that the input's ending asks for.
+    A recipe is a name, the path of a YAML file, or the name of a profile, whose filters it then is. One
+    without a reader gets the one that the input's ending asks for.
     """
     if recipe in names():
         items = spec.load(str(resources.files(__name__) / f"{recipe}.yaml"))
     elif recipe.endswith((".yaml", ".yml")):
         items = spec.load(recipe)
+    elif recipe in profiles.names():
+        items = [{"profile": recipe}]
     else:
         raise SpecError(
-            f"no recipe is called {recipe}.{did_you_mean(recipe, names())} "
-            f"Recipes: {', '.join(names())}, or a .yaml file"
+            f"no recipe is called {recipe}.{did_you_mean(recipe, [*names(), *profiles.names()])} "
+            f"Recipes: {', '.join(names())}; profiles: {', '.join(profiles.names())}; or a .yaml file"
         )
     if not isinstance(items, list) or not items:
         raise SpecError(f"{recipe}: a recipe is a list of stages")
-    items = _with_input(items, inputs)
+    items = _with_input(profiles.expanded(items), inputs)
     if tokenizer:
         settings = [f"Tokenize.tokenizer={tokenizer}", *settings]
     return spec.from_spec(spec.with_settings(items, settings))

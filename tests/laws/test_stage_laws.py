@@ -29,6 +29,8 @@ EXAMPLES: dict[str, Stage] = {
     "IdentifyLanguage": curator.IdentifyLanguage(keep=("en", "de"), min_score=0.5),
     "GopherQuality": curator.GopherQuality(min_words=20),
     "GopherRepetition": curator.GopherRepetition(),
+    "FineWebQuality": curator.FineWebQuality(max_newline_ratio=0.5),
+    "NemoEnglish": curator.NemoEnglish(min_words=5),
     "ExactDedup": curator.ExactDedup(normalise="words", keep="longest"),
     "FuzzyDedup": curator.FuzzyDedup(jaccard=0.7, bands=10, rows=5, keep="longest"),
     "SemanticDedup": curator.SemanticDedup(embedding="embedding", eps=0.05, clusters=7, keep="easy"),
