@@ -27,12 +27,13 @@ LANGUAGES = ("en", "de", "fr", "es", "ru", "zh", "ja", "it", "pt", "pl", "nl", "
 EXCERPT = "A document that does not exist, of which nothing is known but its numbers. "
 STAGES = [
     curator.ReadJsonl("x.jsonl"), curator.FixUnicode(), curator.IdentifyLanguage(keep=("en", "de", "fr")),
-    curator.GopherQuality(), curator.GopherRepetition(), curator.ExactDedup(), curator.Tokenize(), curator.Pack(),
+    curator.GopherQuality(), curator.GopherRepetition(), curator.FineWebQuality(), curator.NemoEnglish(),
+    curator.ExactDedup(), curator.Tokenize(), curator.Pack(),
 ]  # fmt: skip
 
 
-def signals(rng: np.random.Generator, rows: int) -> dict[str, Any]:
-    """Return measurements of documents, spread about as those of a web crawl."""
+def signals(rng: np.random.Generator, rows: int, filters: Filters) -> dict[str, Any]:
+    """Return measurements of documents: lengths as of a web crawl, others such that a limit cuts about 1 % off."""
     words = rng.lognormal(5.6, 1.3, rows).astype(np.int64)
     shares = np.array([0.4, *[0.6 / (len(LANGUAGES) - 1)] * (len(LANGUAGES) - 1)])
     made: dict[str, Any] = {
@@ -40,14 +41,15 @@ def signals(rng: np.random.Generator, rows: int) -> dict[str, Any]:
         "lang": pa.array(rng.choice(LANGUAGES, rows, p=shares / shares.sum())).cast(pa.large_string()),
         "lang_score": rng.beta(8, 1, rows).astype(np.float32),
         "nonsymbol_words": words,
-        "mean_word_length": rng.normal(4.8, 0.9, rows).clip(1, 20),
-        "alpha_words": rng.beta(20, 2, rows),
-        "stop_words": rng.binomial(8, 0.7, rows),
-        "characters": words * 6,
+        "words": words,
     }
-    for stage in (curator.GopherQuality, curator.GopherRepetition):
-        for name, kind in stage.signals.items():
-            made.setdefault(name, rng.beta(1, 12, rows) if kind == "float64" else rng.integers(0, 20, rows))
+    for decider in filters.deciders:
+        for rule in decider.stage.rules:
+            if rule.signal not in made:
+                limit = getattr(decider.stage, rule.limit)
+                values = limit * np.exp(rng.normal(1.0 if rule.below else -1.0, 0.43, rows))
+                whole = decider.stage.stored()[rule.signal] == "int64"
+                made[rule.signal] = np.rint(values).astype(np.int64) if whole else values
     return made
 
 
@@ -56,7 +58,7 @@ def write_part(folder: RunFolder, filters: Filters, number: int, rows: int) -> i
     rng = np.random.default_rng(number)
     ids = (np.uint64(number) << np.uint64(32)) + np.arange(rows, dtype=np.uint64)
     types = {CHARACTERS: "int64"} | {n: k for d in filters.deciders for n, k in d.stage.stored().items()}
-    whole = pa.table({"doc_id": ids, **signals(rng, rows)}).select(["doc_id", *types])
+    whole = pa.table({"doc_id": ids, **signals(rng, rows, filters)}).select(["doc_id", *types])
     whole = whole.cast(arrow_schema({"doc_id": "uint64", **types}))
     fell, reasons = np.full(rows, -1), np.full(rows, "", object)
     for decider in filters.deciders:
