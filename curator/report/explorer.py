@@ -5,7 +5,6 @@ from __future__ import annotations
 import typing
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -111,14 +110,14 @@ class _Names:
         return batch.characters if self.ratio is None else in_tokens(batch, self.ratio)
 
 
-def explore(folder: RunFolder, run: dict[str, Any], filters: Filters, spreads: dict[str, Spread]) -> Explorer:
+def explore(folder: RunFolder, filters: Filters, spreads: dict[str, Spread]) -> Explorer:
     """Return what each threshold does, in two passes over the signals.
 
     Memory: a row group, the tables (100 positions of each threshold by 9 sources and 9 languages), and
     SAMPLE documents of a byte a threshold. The sample is of the doc_ids of smallest hash, so equal runs give equal
     samples. Raises RunError where the signals do not give the run's decisions.
     """
-    names = _names(folder, run, filters)
+    names = _names(folder, filters)
     shape = (len(names.sources), max(len(names.languages), 1))
     sliders = [_slider(filters.reasons[n], n, spreads, shape) for n in sliding(filters)]
     tally = Tally(len(filters.reasons))
@@ -149,7 +148,7 @@ def explore(folder: RunFolder, run: dict[str, Any], filters: Filters, spreads: d
     return Explorer(filters, sliders, tally, unit, names.sources, names.languages, kept, sample, texts)
 
 
-def _names(folder: RunFolder, run: dict[str, Any], filters: Filters) -> _Names:
+def _names(folder: RunFolder, filters: Filters) -> _Names:
     """Look at sources, languages and lengths of all documents."""
     sources: Counter[str] = Counter()
     languages: Counter[str] = Counter()
@@ -163,7 +162,7 @@ def _names(folder: RunFolder, run: dict[str, Any], filters: Filters) -> _Names:
         known = batch.tokens >= 0
         tokens += int(batch.tokens[known].sum())
         characters += int(batch.characters[known].sum())
-    ratio = None if not run["tokens"] else tokens / characters if characters else 0.0
+    ratio = tokens / max(characters, 1) if tokens else None
     return _Names(_most(sources), _most(languages), ratio)
 
 

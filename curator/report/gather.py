@@ -98,7 +98,7 @@ def gather(folder: RunFolder) -> Facts:
         elsewhere=dict(sorted(tally.removals.elsewhere.items())),
         manifest=storage.read_json(folder.path("tokens", "manifest.json")) if packed else None,
         lengths=lengths if lengths.values else None,
-        explorer=explore(folder, run, filters, spreads) if filters else None,
+        explorer=explore(folder, filters, spreads) if filters else None,
         edits=cuts(folder),
     )
 

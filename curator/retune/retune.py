@@ -57,7 +57,7 @@ def retune(folder: RunFolder, settings: list[str], output: str = "") -> Retuned:
     after = changed(before, run, settings)
     if output and not output.endswith(".parquet"):
         raise RunError(f"--output {output}: the table is Parquet; give a name that ends in .parquet")
-    ratio = token_ratio(folder, run)
+    ratio = token_ratio(folder)
     was, now = Tally(len(before.reasons)), Tally(len(after.reasons))
     made = changes(before, after)
     touched = {(decider.index, field) for decider, field, _, _ in made}

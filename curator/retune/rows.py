@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -80,16 +79,14 @@ def _looked_up(ids: np.ndarray, keys: np.ndarray, values: np.ndarray | None, oth
     return found
 
 
-def token_ratio(folder: RunFolder, run: dict[str, Any]) -> float | None:
-    """Return tokens a character of the kept documents; None where nothing was tokenized."""
-    if not run["tokens"]:
-        return None
+def token_ratio(folder: RunFolder) -> float | None:
+    """Return tokens a character of the kept documents; None where none was tokenized."""
     characters = tokens = 0
     for batch in rows(folder, [CHARACTERS]):
         known = batch.tokens >= 0
         characters += int(batch.characters[known].sum())
         tokens += int(batch.tokens[known].sum())
-    return tokens / characters if characters else 0.0
+    return tokens / max(characters, 1) if tokens else None
 
 
 def in_tokens(batch: Rows, ratio: float) -> np.ndarray:

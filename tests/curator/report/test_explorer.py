@@ -126,6 +126,15 @@ def test_without_tokens_characters_are_counted(tmp_path):
     assert found.kept.sum(axis=(0, 1)).tolist()[1] == retune(folder, []).was.kept.characters
 
 
+def test_tokens_of_a_run_that_packs_nothing_are_counted(tmp_path):
+    path = write_parts(tmp_path / "in", documents(40), 2)
+    stages = [curator.ReadJsonl(path), curator.GopherQuality(), curator.Tokenize(vocab_size=300)]
+    folder = RunFolder(Pipeline(stages).run(str(tmp_path / "run"), workers=0).folder)
+    found = gather(folder).explorer
+    assert found.size == "tokens"
+    assert found.kept.sum(axis=(0, 1)).tolist()[1] == retune(folder, []).was.kept.tokens > 0
+
+
 def test_sources_and_languages_beyond_the_first_share_a_row(tmp_path, monkeypatch):
     monkeypatch.setattr(exploring, "NAMED", 1)
     found = gather(made_run(tmp_path, tokens=False, dedup=False)).explorer
@@ -178,3 +187,13 @@ def test_limits_of_whole_numbers_are_whole_and_reach_beyond_the_values(values, c
     assert limits[0] <= min(values)
     assert limits[-1] >= max(values)
     assert current in limits
+
+
+def test_a_stage_named_twice_has_no_sliders_for_no_setting_could_name_it(tmp_path):
+    path = write_parts(tmp_path / "in", documents(40), 2)
+    twice = [curator.GopherQuality(min_words=20), curator.GopherQuality(min_words=80)]
+    run = Pipeline([curator.ReadJsonl(path), *twice]).run(str(tmp_path / "run"), workers=0)
+    facts = gather(RunFolder(run.folder))
+    assert facts.explorer.sliders == []
+    assert facts.explorer.tally.kept.documents == run.documents
+    assert 'id="overlap"' in page(facts)
