@@ -21,7 +21,8 @@ from curator.run.folder import RunFolder, part_name
 from curator.stage import CHARACTERS
 from millrace import storage, tables
 
-SAMPLE = 20_000  # documents; up to so many, every number is exact
+SAMPLE = 20_000  # documents at most; up to so many, every number is exact
+SAMPLE_BYTES = 1_200_000  # positions, a byte a document and slider: from 60 sliders on, fewer documents
 SEED = 4
 NAMED = 8  # sources and languages with a row of their own; the rest share one
 OTHERS = "others"
@@ -114,8 +115,8 @@ def explore(folder: RunFolder, filters: Filters, spreads: dict[str, Spread]) -> 
     """Return what each threshold does, in two passes over the signals.
 
     Memory: a row group, the tables (100 positions of each threshold by 9 sources and 9 languages), and
-    SAMPLE documents of a byte a threshold. The sample is of the doc_ids of smallest hash, so equal runs give equal
-    samples. Raises RunError where the signals do not give the run's decisions.
+    at most SAMPLE documents of a byte a threshold. The sample is of the doc_ids of smallest hash, so equal runs
+    give equal samples. Raises RunError where the signals do not give the run's decisions.
     """
     names = _names(folder, filters)
     shape = (len(names.sources), max(len(names.languages), 1))
@@ -224,6 +225,7 @@ class _Sampling:
 
     def __init__(self, sliders: int):
         self.of = 0
+        self.most = min(SAMPLE, SAMPLE_BYTES // max(sliders, 1))
         kind = [("hash", "u8"), ("at", "u1", (sliders,)), ("group", "i4"), ("unknown", "?"), ("size", "i8")]
         self.kept = np.zeros(0, np.dtype(kind))
 
@@ -242,10 +244,10 @@ class _Sampling:
         more["hash"] = _hashed(batch.doc_id[free])
         more["at"], more["group"] = places[free], group[free]
         more["unknown"], more["size"] = decided.open[free], size[free]
-        if len(self.kept) == SAMPLE:
+        if len(self.kept) == self.most:
             more = more[more["hash"] < self.kept["hash"][-1]]
         both = np.concatenate([self.kept, more])
-        self.kept = both[np.argsort(both["hash"], kind="stable")[:SAMPLE]]
+        self.kept = both[np.argsort(both["hash"], kind="stable")[: self.most]]
 
     def done(self, languages: int) -> Sample:
         kept = self.kept

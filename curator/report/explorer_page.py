@@ -153,10 +153,15 @@ def _rule(
         "set": [_plain(v) for v in values],
         "said": [value(v) for v in values],
         "x": [limit_x(drawn, float(v), one.below) for v in values] if drawn else [],
-        "stays": [one.stays.sum(axis=1).transpose(2, 0, 1).tolist(), one.stays.sum(axis=0).transpose(2, 0, 1).tolist()],
+        "stays": [_columns(one.stays.sum(axis=axis)) for axis in (1, 0)],
         "unknown": one.unknown.T.tolist(),
         "near": sorted(near),
     }
+
+
+def _columns(table: np.ndarray) -> list[list[list[int]]]:
+    """Return (rows, positions, 2) as documents and sizes; a row of nothing but zeros is empty."""
+    return [[line.tolist() if line.any() else [] for line in table[:, :, column]] for column in (0, 1)]
 
 
 def _plain(given: float | int) -> str:

@@ -55,5 +55,6 @@ class Tally:
         self.joint += int((held > 0).sum())
         self.dropped += np.bincount(decided.first[decided.first >= 0], minlength=self.reasons)
         self.only += decided.beyond[(held == 1) & ~decided.fixed].sum(axis=0)
-        some = decided.beyond[held > 0].astype(np.int64)  # numpy multiplies whole numbers itself, in this thread
-        self.beyond += some.T @ some
+        some = decided.beyond[held > 0]
+        for number in np.flatnonzero(some.any(axis=0)):  # few rows each, where a product would take all of them
+            self.beyond[number] += some[some[:, number]].sum(axis=0)
