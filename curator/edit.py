@@ -33,7 +33,8 @@ class Edit(Filter):
     """Cuts or replaces spans of `text`, and rejects a text of which too little is left.
 
     Subclasses say which spans. What was cut is kept as signals, lists side by side in the order of the text:
-    `<name>_cut_starts` and `<name>_cut_stops`, bytes of the UTF-8 that came in, and a list for each `evidence`.
+    `<name>_cut_starts` and `<name>_cut_stops`, bytes of the UTF-8 that came in, and a list for each `evidence`;
+    and `<name>_cut_share` and `<name>_left`, which is null where nothing was cut.
     """
 
     name: ClassVar[str]  # of the signals: c4 -> c4_cut_starts
@@ -78,10 +79,9 @@ class Edit(Filter):
         gone = np.append(0, np.cumsum(np.where(told, spans.stops - spans.starts, 0)))[spans.first]
         before = pc.fill_null(pc.binary_length(text), 0).to_numpy(zero_copy_only=False)
         values[f"{self.name}_cut_share"] = np.diff(gone) / np.maximum(before, 1)
-        # only a cut leaves too little: a text that was short before is not this stage's affair
+        # only a cut leaves too little: a text that was short before is not this stage's affair, whatever the limit
         left = pc.utf8_length(pc.utf8_trim_whitespace(cut)).cast(pa.int64())
-        untouched = pa.scalar(self.min_characters, pa.int64())
-        values[f"{self.name}_left"] = pc.if_else(pa.array(np.diff(first) > 0), left, untouched)
+        values[f"{self.name}_left"] = pc.if_else(pa.array(np.diff(first) > 0), left, None)
         return frames.like(frame["text"], values)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from curator.errors import ColumnError, SpecError
-from curator.stage import CorpusStage, Filter, Reader, Stage
+from curator.stage import CHARACTERS, CorpusStage, Filter, Reader, Stage
 from millrace import config
 from millrace.config import did_you_mean
 
@@ -108,6 +108,8 @@ def _check_signals(stages: tuple[Stage, ...]) -> None:
     for number, group in enumerate(grouped(enumerate(stages))):
         for index, stage in ((i, stage) for i, stage in group if isinstance(stage, Filter | CorpusStage)):
             for signal in stage.stored():
+                if signal == CHARACTERS:
+                    raise ColumnError(f"{type(stage).__name__} measures {signal}, which every run keeps by itself")
                 owner, first, where = owners.setdefault(signal, (stage, index, number))
                 passes = [getattr(one, "shared_pass", None) for one in (stage, owner)]
                 shared = passes[0] is not None and passes[0] == passes[1]

@@ -31,6 +31,9 @@ Frame = Any  # pandas.DataFrame or cudf.DataFrame: stages use only what both off
 Column = Any  # pandas.Series or cudf.Series
 Schema = Mapping[str, str]  # column name -> type name of curator.schema
 
+# The signal that every run keeps by itself: code points of `text` as the first filter that found one met it.
+CHARACTERS = "document_characters"
+
 
 class Stage:
     """What the four kinds share."""
@@ -158,10 +161,14 @@ class Filter(Stage):
 
     signals: ClassVar[Schema] = {}  # what measure returns beside `writes`
     rules: ClassVar[tuple[Rule, ...]] = ()
+    decides: ClassVar[tuple[str, ...]] = ()  # fields that `reject` alone looks at, beside the limits of `rules`
     shared_pass: ClassVar[Pass | None] = None  # or a property: how the signals are measured follows from fields
 
     def stored(self) -> dict[str, str]:
-        """Return what is kept under `signals/`: the signals, and columns that a rule decides on."""
+        """Return what is kept under `signals/`: the signals, and columns that a rule decides on.
+
+        A filter whose `reject` looks at further columns it writes names them here too.
+        """
         ruled = {rule.signal: self.writes[rule.signal] for rule in self.rules if rule.signal in self.writes}
         return {**self.signals, **ruled}
 
@@ -173,7 +180,8 @@ class Filter(Stage):
     def reject(self, signals: Frame) -> dict[str, Column]:
         """Return, for each reason in order, the mask of documents to reject. The first one holds.
 
-        A null signal (not measured) rejects nothing, nor does a rule whose limit is None.
+        A null signal (not measured) rejects nothing, nor does a rule whose limit is None. Subclasses may add
+        reasons; what they return for a rule stays the comparison that the rule says.
         """
         limits = {rule: getattr(self, rule.limit) for rule in self.rules}
         return {

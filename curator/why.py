@@ -11,10 +11,12 @@ import pyarrow.compute as pc
 
 from curator.errors import RunError
 from curator.report.worddiff import Run, compare
+from curator.run.edits import of_document
 from curator.run.folder import RunFolder, part_name
 from millrace import storage, tables
 
 INDEX = "index/manifest.json"
+SPANS = 5  # named of those that an edit cut
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,20 @@ def say(fate: Fate) -> str:
     for step in fate.chain:
         at = f" in {step.folder.url}" if step.folder != fate.folder else ""
         lines += [f"  witness {_named(step)}{at}", "    " + _said(step.row)]
-    return "\n".join([*lines, *difference(fate)])
+    return "\n".join([*lines, *difference(fate), *cut(fate)])
+
+
+def cut(fate: Fate) -> list[str]:
+    """Say what edits cut out of a document's text, or replaced, a line for each of the first spans."""
+    lines = []
+    for name, spans in of_document(fate.folder, fate.document["doc_id"]):
+        total = sum(span["stops"] - span["starts"] for span in spans)
+        lines.append(f"  edited by {name}: {len(spans):,} span{'s' if len(spans) > 1 else ''}, {total:,} bytes")
+        for span in spans[:SPANS]:
+            more = [f"{kind} {value}" for kind, value in span.items() if kind not in ("starts", "stops") and value]
+            lines.append(f"    bytes {span['starts']:,} to {span['stops']:,}" + "".join(f", {said}" for said in more))
+        lines += [f"    and {len(spans) - SPANS:,} more"] if len(spans) > SPANS else []
+    return lines
 
 
 def difference(fate: Fate) -> list[str]:

@@ -90,6 +90,21 @@ def parser() -> argparse.ArgumentParser:
     why = command("why", _why, "Say why a document was kept or dropped.", "millrace why runs/web http://example.com/")
     why.add_argument("run", help="a run folder")
     why.add_argument("id", help="doc_id, id or URL of the document")
+    retune = command(
+        "retune",
+        _retune,
+        "Say what other limits would keep, on the signals a run stored; no text is read.",
+        "millrace retune runs/web --set GopherQuality.min_words=30",
+    )
+    retune.add_argument("run", help="a run folder")
+    retune.add_argument(
+        "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="change a limit; repeatable"
+    )
+    retune.add_argument("--output", default="", metavar="FILE", help="write each document's fate, as Parquet")
+    diff = command("diff", _diff, "Say how two runs differ, setting by setting and document by document.",
+                   "millrace diff runs/web runs/strict")  # fmt: skip
+    for name in ("run", "other"):
+        diff.add_argument(name, help="a run folder")
     stages = command("stages", _stages, "List the stages, or describe one.", "millrace stages FuzzyDedup")
     stages.add_argument("name", nargs="?", help="a stage")
     profiles = command("profiles", _profiles, "List the profiles, or show one's limits.", "millrace profiles fineweb")
@@ -213,6 +228,24 @@ def _why(given: Any) -> int:
 
     for fate in why.why(RunFolder(storage.absolute(given.run)), given.id):
         print(why.say(fate))
+    return DONE
+
+
+def _retune(given: Any) -> int:
+    from curator import retune
+    from curator.run.folder import RunFolder
+    from millrace import storage
+
+    print(retune.say(retune.retune(RunFolder(storage.absolute(given.run)), given.set, given.output)))
+    return DONE
+
+
+def _diff(given: Any) -> int:
+    from curator import diff
+    from curator.run.folder import RunFolder
+    from millrace import storage
+
+    print(diff.say(diff.diff(*(RunFolder(storage.absolute(run)) for run in (given.run, given.other)))))
     return DONE
 
 

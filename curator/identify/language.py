@@ -34,8 +34,13 @@ class IdentifyLanguage(Filter):
     reads = {"text": "string"}
     writes = {"lang": "string", "lang_score": "float32"}
     rules = (at_least("language_score", "lang_score", "min_score"),)
+    decides = ("keep",)
+    version = 2  # lang is kept under signals/
     libraries = ("fasttext",)
     files = ("model",)
+
+    def stored(self) -> dict[str, str]:
+        return {"lang": self.writes["lang"], **super().stored()}
 
     def model_path(self) -> str:
         """Return the path of the model in use. Raises ModelError where lid.176.ftz cannot be fetched."""

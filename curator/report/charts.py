@@ -22,31 +22,48 @@ def bar(part: float, whole: float, kind: str, before: float = 0.0) -> str:
     return f'<span class="bar">{shown}{gone}</span>'
 
 
-def histogram(bins: Bins, limits: tuple[Limit, ...], label: str) -> str:
+def histogram(bins: Bins, limits: tuple[Limit, ...], label: str, name: str) -> str:
     """Draw a histogram with its limits; what lies beyond them has another colour, and a dashed line before it.
 
-    Bars carry their numbers as titles.
+    Bars carry their numbers as titles. `name` is the drawing's own on the page, for the part that is coloured.
     """
     tallest = max(int((bins.inside + bins.beyond).max()), 1)
     width = WIDTH / len(bins.inside)
-    parts = []
-    for place, (inside, beyond) in enumerate(zip(bins.inside.tolist(), bins.beyond.tolist(), strict=True)):
-        if not inside and not beyond:
-            continue
-        low, high = _tall(inside, tallest), _tall(beyond, tallest)
-        x, thick = SIDE + place * width, max(width - 1, 1)
-        parts.append(f"<g><title>{_said(bins, place)}: {count(inside + beyond)}</title>")
-        for kind, tall, under in (("in", low, 0.0), ("out", high, low)):
-            if tall:
-                y = TOP + HEIGHT - under - tall
-                parts.append(f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{thick:.1f}" height="{tall:.1f}"/>')
-        parts.append("</g>")
+    bars, beyond = [], []
     floor = TOP + HEIGHT
-    parts.append(f'<path class="axis" d="M{SIDE} {floor}H{SIDE + WIDTH}"/>')
-    parts += _ticks(bins, floor)
-    parts += _limit_lines(bins, limits, floor)
+    for place, number in enumerate((bins.inside + bins.beyond).tolist()):
+        if number:
+            x, thick, tall = SIDE + place * width, max(width - 1, 1), _tall(number, tallest)
+            said = f"<title>{_said(bins, place)}: {count(number)}</title>"
+            shape = f'x="{x:.1f}" y="{floor - tall:.1f}" width="{thick:.1f}" height="{tall:.1f}"'
+            bars.append(f'<g>{said}<rect class="in" {shape}/></g>')
+            beyond.append(f"M{x:.1f} {floor}v{-tall:.1f}h{thick:.1f}v{tall:.1f}z")
+    clip = "".join(_region(bins, limit) for limit in limits)
+    drawn = [
+        f'<clipPath id="beyond-{text(name)}">{clip}</clipPath>' if limits else "",
+        *bars,
+        f'<path class="out" clip-path="url(#beyond-{text(name)})" d="{"".join(beyond)}"/>' if limits else "",
+        f'<path class="axis" d="M{SIDE} {floor}H{SIDE + WIDTH}"/>',
+        *_ticks(bins, floor),
+        *(_limit_line(bins, limit, floor) for limit in limits),
+    ]
     size = f"0 0 {WIDTH + 2 * SIDE} {floor + BOTTOM}"
-    return f'<svg viewBox="{size}" role="img" aria-label="{text(label)}">{"".join(parts)}</svg>'
+    return f'<svg viewBox="{size}" role="img" aria-label="{text(label)}">{"".join(drawn)}</svg>'
+
+
+def limit_x(bins: Bins, value: float, below: bool) -> float:
+    """Return where the line of a limit stands in a drawing; one off the axis stands at its end."""
+    if bins.each:  # the line stands between the last bar that is kept and the first that is not
+        value = math.ceil(value) - 0.5 if below else math.floor(value) + 0.5
+    share = bins.place(value)
+    if share is None:
+        share = 0.0 if value <= (10 ** bins.edges[0] if bins.log else bins.edges[0]) else 1.0
+    return round(SIDE + share * WIDTH, 1)
+
+
+def edge(limit: Limit) -> str:
+    """Return the name under which a limit is found in the page."""
+    return f"{limit.stage}-{limit.reason}"
 
 
 def _tall(number: int, tallest: int) -> float:
@@ -82,17 +99,16 @@ def _ticks(bins: Bins, floor: float) -> list[str]:
     return drawn
 
 
-def _limit_lines(bins: Bins, limits: tuple[Limit, ...], floor: float) -> list[str]:
-    drawn = []
-    for limit in limits:
-        at = limit.value
-        if bins.each:  # the line stands between the last bar that is kept and the first that is not
-            at = math.ceil(at) - 0.5 if limit.below else math.floor(at) + 0.5
-        share = bins.place(at)
-        if share is None:
-            continue
-        x = SIDE + share * WIDTH
-        arrow = -5 if limit.below else 5
-        drawn.append(f'<path class="limit" d="M{x:.1f} {floor}V4"/>')
-        drawn.append(f'<path class="head" d="M{x:.1f} 1v6l{arrow} -3z"/>')
-    return drawn
+def _region(bins: Bins, limit: Limit) -> str:
+    """Return the part of the drawing that lies beyond a limit."""
+    x = limit_x(bins, limit.value, limit.below)
+    start, stop = (0.0, x) if limit.below else (x, WIDTH + 2 * SIDE)
+    shape = f'x="{start}" y="0" width="{stop - start:.1f}" height="{TOP + HEIGHT}"'
+    return f'<rect data-region="{text(edge(limit))}" {shape}/>'
+
+
+def _limit_line(bins: Bins, limit: Limit, floor: float) -> str:
+    x = limit_x(bins, limit.value, limit.below)
+    arrow = -5 if limit.below else 5
+    lines = f'<path class="limit" d="M0 {floor}V4"/><path class="head" d="M0 1v6l{arrow} -3z"/>'
+    return f'<g data-line="{text(edge(limit))}" transform="translate({x} 0)">{lines}</g>'

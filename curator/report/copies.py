@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +12,8 @@ import pyarrow.compute as pc
 
 from curator.report.spread import Limit, Spread
 from curator.report.worddiff import Run, compare
-from curator.run.folder import RunFolder, part_name
-from millrace import storage, tables
+from curator.run.documents import read_documents
+from curator.run.folder import RunFolder
 
 CLUSTERS = 5  # shown, those of most removals
 PAIRS = 6  # shown, those of lowest similarity
@@ -145,21 +144,3 @@ def _read(folder: RunFolder, place: str, chosen: list[list[tuple[np.ndarray, int
     compared = {int(m[0][name]) for m in members for name in ("witness", "doc_id")}
     ids = compared | {int(doc_id) for m in members for doc_id in m["doc_id"]}
     return read_documents(folder, place, ids, compared)
-
-
-def read_documents(folder: RunFolder, place: str, ids: Iterable[int], with_text: set[int]) -> dict[int, dict[str, Any]]:
-    """Return {doc_id: its doc_id, id, url, text} out of a segment's checkpoint, a row group at a time."""
-    wanted = np.array(sorted(ids), np.uint64)
-    found: dict[int, dict[str, Any]] = {}
-    for part in sorted({int(i) >> 32 for i in wanted}):
-        with tables.open_parquet(storage.join(folder.path(place), "documents", part_name(part) + ".parquet")) as file:
-            columns = [c for c in ("doc_id", "id", "url", "text") if c in file.schema_arrow.names]
-            for group in range(file.num_row_groups):
-                here = np.isin(file.read_row_group(group, columns=["doc_id"])["doc_id"].to_numpy(), wanted)
-                if not here.any():
-                    continue
-                table = file.read_row_group(group, columns=columns, use_threads=False).filter(pa.array(here))
-                for row in table.to_pylist():
-                    text = row.get("text") if row["doc_id"] in with_text else None  # there may be HTML alone
-                    found[row["doc_id"]] = {"id": "", "url": "", **row, "text": text}
-    return found

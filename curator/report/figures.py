@@ -6,9 +6,11 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from curator.report import explorer_page
 from curator.report.bins import bins
 from curator.report.charts import histogram
 from curator.report.copies import Copies, Pair
+from curator.report.explorer import Slider
 from curator.report.gather import Facts, Signal
 from curator.report.markup import count, element, named, plural, share, text, value
 from curator.report.spread import Limit, Spread
@@ -21,11 +23,14 @@ def signals(facts: Facts) -> str:
     """Return a small histogram of every signal, grouped by the filter that measures it."""
     if not any(signal.spread.values for signal in facts.signals):
         return ""
+    sliders = {(s.reason.decider.index, s.reason.name): s for s in facts.explorer.sliders} if facts.explorer else {}
     parts = [
         '<h2 id="signals">Signals and their limits</h2>',
         '<p class="note">How often each value was measured. A dashed line is a limit, its arrow points to what is '
         'dropped, and <span class="key out"></span> bars lie beyond it. A document may lie beyond several limits '
         "but is dropped for the first alone. Bars at the ends also hold what is off the axis.</p>",
+        '<div class="signals">',  # the panel stays in sight as long as there are sliders
+        explorer_page.panel(facts.explorer) if facts.explorer else "",
     ]
     for stage, group in itertools.groupby(facts.signals, key=lambda signal: signal.stage):
         members = [signal for signal in group if signal.spread.values]
@@ -33,13 +38,20 @@ def signals(facts: Facts) -> str:
             most = max(signal.spread.values for signal in members)
             measured = f"<small>measured on {plural(most, 'document')}</small>"
             parts.append(f"<h3>{text(facts.stages[stage][0])} {measured}</h3>")
-            cards = [_signal(signal, most, facts.reasons) for signal in members]
+            cards = [_signal(signal, most, facts.reasons, sliders) for signal in members]
             parts.append(element("div", "".join(cards), "cards"))
+    parts.append("</div>")
+    if facts.explorer:
+        spreads = {signal.name: signal.spread for signal in facts.signals}
+        parts += [explorer_page.overlap(facts.explorer), explorer_page.data(facts.explorer, spreads, facts.examples)]
     return "".join(parts)
 
 
-def _signal(signal: Signal, most: int, reasons: Mapping[tuple[int, str], int]) -> str:
+def _signal(
+    signal: Signal, most: int, reasons: Mapping[tuple[int, str], int], sliders: Mapping[tuple[int, str], Slider]
+) -> str:
     notes = []
+    moved = [sliders[key] for limit in signal.spread.limits if (key := (limit.stage, limit.reason)) in sliders]
     for limit, over in zip(signal.spread.limits, signal.spread.over, strict=True):
         fell = reasons.get((limit.stage, limit.reason), 0)
         sign = "at least" if limit.below else "at most"
@@ -49,19 +61,21 @@ def _signal(signal: Signal, most: int, reasons: Mapping[tuple[int, str], int]) -
         )
     if signal.spread.values < most:
         notes.append(f"measured on {plural(signal.spread.values, 'document')}")
-    return card(signal.name.replace("_", " "), signal.spread, notes)
+    return card(signal.name.replace("_", " "), signal.spread, notes, "".join(map(explorer_page.slider, moved)))
 
 
-def card(title: str, spread: Spread, notes: list[str]) -> str:
-    """Return one small histogram with its title and notes (markup); a spread without values has none."""
+def card(title: str, spread: Spread, notes: list[str], below: str = "") -> str:
+    """Return one small histogram with its title, notes and what stands `below` it (markup); a spread without
+    values has none."""
     shown = bins(spread)
     if shown is None:
         return ""
     if shown.zeros is not None:
         notes = [*notes, f"not drawn: {share(shown.zeros, spread.values)} are 0"]
-    picture = histogram(shown, spread.limits, f"Histogram of {title}, {plural(spread.values, 'value')}")
+    label = f"Histogram of {title}, {plural(spread.values, 'value')}"
+    picture = histogram(shown, spread.limits, label, title.replace(" ", "-"))
     listed = element("ul", "".join(element("li", note) for note in notes)) if notes else ""
-    return element("div", f"{element('h4', text(title))}{picture}{listed}", "card")
+    return element("div", f"{element('h4', text(title))}{picture}{below}{listed}", "card")
 
 
 def duplicates(facts: Facts) -> str:

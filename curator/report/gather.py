@@ -11,19 +11,23 @@ from typing import Any
 import pyarrow as pa
 
 from curator import spec
+from curator.errors import RunError
 from curator.report import contamination
 from curator.report.copies import Copies, Removals, copies
+from curator.report.explorer import Explorer, explore
 from curator.report.spread import Limit, Spread
-from curator.report.work import Checkpoint, Key, checkpoints
+from curator.retune import filters as deciding
+from curator.retune.filters import Filters
+from curator.run.checkpoints import Checkpoint, Key, checkpoints
+from curator.run.edits import Cuts, cuts
 from curator.run.folder import RunFolder
-from curator.stage import Filter, Stage
+from curator.stage import Stage
 from millrace import storage, tables
-from millrace.config import build
 
 SAID = 1000  # different texts of evidence (languages, errors) counted for one reason; the rest as `others`
 SAID_CHARACTERS = 80  # of each
 
-# Name, settings, class where it is known; only filters are built, for the files of others may be gone by now.
+# Name, settings, class where it is known; only filters are built, for files of others may be gone by now.
 Staged = tuple[str, dict[str, Any], type[Stage] | None]
 
 
@@ -53,6 +57,8 @@ class Facts:
     manifest: dict[str, Any] | None  # of the tokens
     lengths: Spread | None  # tokens a kept document
     contamination: dict[str, Any] | None  # contamination.json
+    explorer: Explorer | None  # where filters decided by signals
+    edits: list[Cuts]
 
 
 @dataclass
@@ -74,9 +80,9 @@ def gather(folder: RunFolder) -> Facts:
     run = storage.read_json(folder.summary)
     made = checkpoints(folder, run)
     stages = [(name, settings, spec.stage_class(name)) for item in run["pipeline"] for name, settings in item.items()]
-    limits = _limits(stages)
-    spreads = _signals(folder, limits)
-    owners = _owners(stages)
+    filters = _filters(run)
+    spreads = _signals(folder, _limits(filters))
+    owners = _owners(filters)
     signals = [Signal(name, owners[name], spread) for name, spread in spreads.items() if name in owners]
     tally = _ledger(folder)
     lengths = _lengths(folder)
@@ -95,32 +101,37 @@ def gather(folder: RunFolder) -> Facts:
         manifest=storage.read_json(folder.path("tokens", "manifest.json")) if packed else None,
         lengths=lengths if lengths.values else None,
         contamination=contamination.found(folder),
+        explorer=explore(folder, filters, spreads) if filters else None,
+        edits=cuts(folder),
     )
 
 
-def _filters(stages: list[Staged]) -> list[tuple[int, Filter]]:
-    """Return the filters as they were set: what they measure, and their rules, may follow from fields."""
-    kinds = [(i, settings, kind) for i, (_, settings, kind) in enumerate(stages)]
-    return [(i, build(kind, settings)) for i, settings, kind in kinds if kind is not None and issubclass(kind, Filter)]
+def _filters(run: dict[str, Any]) -> Filters | None:
+    """Return what decided by signals in the run, if anything did."""
+    try:
+        return deciding.of_run(run)
+    except RunError:
+        return None
 
 
-def _limits(stages: list[Staged]) -> dict[str, tuple[Limit, ...]]:
+def _limits(filters: Filters | None) -> dict[str, tuple[Limit, ...]]:
     """Return the limits of each signal, out of the rules of all filters and their settings in this run."""
     limits: dict[str, tuple[Limit, ...]] = {}
-    for index, stage in _filters(stages):
-        for rule in stage.rules:
-            if getattr(stage, rule.limit) is not None:
-                limit = Limit(rule.limit, float(getattr(stage, rule.limit)), rule.below, index, rule.reason)
+    for decider in filters.deciders if filters else ():
+        for rule in decider.stage.rules:
+            value = getattr(decider.stage, rule.limit)
+            if value is not None:
+                limit = Limit(rule.limit, float(value), rule.below, decider.index, rule.reason)
                 limits[rule.signal] = (*limits.get(rule.signal, ()), limit)
     return limits
 
 
-def _owners(stages: list[Staged]) -> dict[str, int]:
+def _owners(filters: Filters | None) -> dict[str, int]:
     """Return, for each signal, the first filter that measures it."""
     owners: dict[str, int] = {}
-    for index, stage in _filters(stages):
-        for name in (*stage.signals, *(rule.signal for rule in stage.rules)):
-            owners.setdefault(name, index)
+    for decider in filters.deciders if filters else ():
+        for name in decider.stage.stored():
+            owners.setdefault(name, decider.index)
     return owners
 
 

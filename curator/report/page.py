@@ -1,4 +1,4 @@
-"""The page: facts as HTML, one file that needs nothing else, no network and no script."""
+"""The page: facts as HTML, one file that needs nothing else, no network; without a script all but moving limits."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import yaml
 
 from curator.report import contamination, figures
 from curator.report.charts import bar
+from curator.report.edits import edits
 from curator.report.gather import Facts, Staged
 from curator.report.markup import (
     bytes_,
@@ -32,17 +33,19 @@ from curator.report.markup import (
 )
 
 FILES = 20  # inputs and quarantined files named
+EXAMPLES = 5  # of each reason
 SAID = 6  # texts of evidence named for a reason
 
 
 def page(facts: Facts) -> str:
     """Return the report as one HTML document; equal facts give equal bytes."""
     here = resources.files("curator.report")
-    script = here.joinpath("page.js").read_text("utf-8")
+    script = "".join(here.joinpath(name).read_text("utf-8") for name in ("page.js", "explorer.js"))
     sections = [
         ("funnel", "What each stage took", _funnel(facts)),
         ("reasons", "Reasons", _reasons(facts)),
         ("signals", "Signals and their limits", figures.signals(facts)),
+        ("edits", "What edits cut", edits(facts.edits)),
         ("duplicates", "Duplicates", figures.duplicates(facts)),
         ("contamination", "Contamination", contamination.section(facts.contamination)),
         ("tokens", "Tokens", _tokens(facts)),
@@ -58,7 +61,7 @@ def page(facts: Facts) -> str:
     return Template(here.joinpath("page.html").read_text("utf-8")).substitute(
         title=text(f"{facts.name} – report of a Millrace run", 200),
         version=text(facts.run["millrace"]),
-        style=here.joinpath("page.css").read_text("utf-8"),
+        style="".join(here.joinpath(name).read_text("utf-8") for name in ("page.css", "explorer.css")),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         body="\n".join([*body, "</main>", _footer(facts)]),
@@ -214,7 +217,7 @@ def _reasons(facts: Facts) -> str:
 
 
 def _examples(facts: Facts) -> str:
-    shown = [(key, few) for key in facts.reasons if (few := facts.examples.get(key))]
+    shown = [(key, few[:EXAMPLES]) for key in facts.reasons if (few := facts.examples.get(key))]
     if not shown:
         return ""
     parts = [

@@ -42,7 +42,7 @@ class Spread:
         """Count the values of one column."""
         self.whole &= pa.types.is_integer(column.type)
         given = column.drop_null().to_numpy()
-        values = given[np.isfinite(given)]  # of the column's own type, in which the filter compared them too
+        values = given[np.isfinite(given)].astype(np.float64)  # in which the filter compared them too
         self.values += len(values)
         self.nulls += len(column) - len(values)
         rejected = np.zeros(len(values), bool)

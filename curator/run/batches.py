@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from curator import frames, kernels, ledger
 from curator.pipeline import grouped
 from curator.schema import arrow_type
-from curator.stage import Column, Filter, Frame, Mapper, Stage
+from curator.stage import CHARACTERS, Column, Filter, Frame, Mapper, Stage
 
 EXAMPLES = 3  # documents a reason and part that the report may show
 EXCERPT = 600  # characters of each
@@ -61,6 +61,8 @@ class Steps:
         self.signal_types = {
             name: arrow_type(kind) for _, s in stages if isinstance(s, Filter) for name, kind in s.stored().items()
         }
+        if self.signal_types:
+            self.signal_types = {CHARACTERS: arrow_type("int64"), **self.signal_types}
 
     def apply(self, frame: Frame) -> Outcome:
         """Take one batch through all stages. The frame's index counts its rows from 0."""
@@ -84,6 +86,7 @@ class Steps:
         outcome.frame = frame
         outcome.dropped = ledger.in_order(dropped)
         if self.signal_types:
+            measured.setdefault(CHARACTERS, pa.nulls(height, self.signal_types[CHARACTERS]))
             outcome.signals = pa.table({"doc_id": ids, **{n: measured[n] for n in self.signal_types}})
         return outcome
 
@@ -101,6 +104,8 @@ class Steps:
         filters = [(index, stage) for index, stage in group if isinstance(stage, Filter)]
         signals = self._measure(filters, frame)
         rows = frames.to_numpy(frame.index.to_series()) if len(frame) else np.zeros(0, np.int64)
+        if CHARACTERS not in measured and "text" in frame.columns and any(stage.stored() for _, stage in filters):
+            measured[CHARACTERS] = _laid_out(pa.array(lengths, pa.int64()), rows, height)
         for index, stage in filters:
             own = signals[index]
             for name, kind in stage.stored().items():
@@ -216,7 +221,10 @@ def _lengths(frame: Frame) -> np.ndarray:
 
 def _spread(column: Column, rows: np.ndarray, height: int, kind: pa.DataType) -> pa.Array:
     """Lay a column measured for some `rows` of a batch out over all its rows, null elsewhere."""
-    values = frames.column_to_arrow(column).cast(kind)
+    return _laid_out(frames.column_to_arrow(column).cast(kind), rows, height)
+
+
+def _laid_out(values: pa.Array, rows: np.ndarray, height: int) -> pa.Array:
     if len(rows) == height:
         return values
     place = np.full(height, -1, np.int64)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from curator import ledger
 from curator.run.batches import Outcome
+from curator.stage import CHARACTERS
 from millrace import storage, tables
 from millrace.tables import TableWriter
 
@@ -67,5 +68,10 @@ def _joined(earlier: pa.Table, own: pa.Table) -> pa.Table:
     """Put a later segment's signals beside the earlier ones; documents dropped in between have nulls."""
     place = pc.index_in(earlier["doc_id"], own["doc_id"])
     for name in own.column_names[1:]:
-        earlier = earlier.append_column(name, own[name].take(place))
+        column = own[name].take(place)
+        if name == CHARACTERS:  # of the first filter: a later one's only where that one met no text
+            known = earlier.schema.get_field_index(name)
+            earlier = earlier.set_column(known, name, pc.coalesce(earlier[name], column))
+        else:
+            earlier = earlier.append_column(name, column)
     return earlier

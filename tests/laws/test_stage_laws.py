@@ -264,11 +264,30 @@ def test_a_filter_rejects_each_document_for_one_reason_at_most():
             assert sum(mask.astype(int) for mask in masks.values()).max() <= 1, stage
 
 
+@pytest.mark.parametrize("name", [name for name, stage in ON_BATCHES.items() if isinstance(stage, Filter)])
+def test_what_is_kept_of_a_document_is_enough_to_decide_again(name):
+    """`reject` gives on what lies under signals/ what it gave in the run; a rule says what it does; each field that
+    reject alone looks at is one."""
+    stage = ON_BATCHES[name]
+    measured = apply(stage, batch(dict(stage.reads)))
+    kept = frames.from_arrow(plain(measured).select(list(stage.stored())).cast(arrow_schema(stage.stored())))
+    again = stage.reject(kept)
+    for reason, mask in stage.reject(measured).items():
+        assert again[reason].fillna(False).tolist() == mask.fillna(False).tolist(), reason
+    for rule in stage.rules:
+        limit = getattr(stage, rule.limit)
+        if limit is not None:
+            values = kept[rule.signal].tolist()
+            beyond = [not pd.isna(v) and (v < limit if rule.below else v > limit) for v in values]
+            assert again[rule.reason].fillna(False).tolist() == beyond, rule
+    assert {*stage.decides} <= {field.name for field in dataclasses.fields(stage)}
+
+
 def test_every_rule_names_a_signal_and_a_field():
     for stage in EXAMPLES.values():
         for rule in getattr(stage, "rules", ()):
             assert rule.signal in {**stage.signals, **stage.writes}, (stage, rule)
-            assert isinstance(getattr(stage, rule.limit), int | float)
+            assert isinstance(getattr(stage, rule.limit), int | float | None)
 
 
 def test_pipelines_round_trip_through_yaml():

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curator import frames
+from curator.identify.language import IdentifyLanguage
 from curator.report.bins import bins, ticks
 from curator.report.spread import Limit, Spread, quantile
 
@@ -85,8 +87,12 @@ def test_few_whole_numbers_have_a_bin_each():
 
 
 def test_float32_is_compared_as_the_filter_does():
-    made = spread([np.float32(0.65)], Limit("min", 0.65, True, 0, "r"), kind=pa.float32())
-    assert made.over == [0]
+    """A float32 of 0.65 lies below 0.65, to which it is not equal."""
+    values = pa.array(np.array([0.65, np.nextafter(np.float32(0.65), np.float32(1)), 0.3], np.float32))
+    made = spread(values, Limit("min", 0.65, True, 0, "r"), kind=pa.float32())
+    signals = frames.from_arrow(pa.table({"lang": ["en"] * 3, "lang_score": values}))
+    (rejected,) = IdentifyLanguage(min_score=0.65).reject(signals).values()
+    assert made.over == [int(rejected.sum())] == [2]
 
 
 @pytest.mark.parametrize(

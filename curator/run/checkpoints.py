@@ -1,4 +1,4 @@
-"""The checkpoints of a run that a report needs: who made which counts, and examples of what was dropped."""
+"""The checkpoints of a run, as their done markers tell: which stages they ran, and examples of what was dropped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from curator.errors import RunError
 from curator.run.folder import RunFolder
 from millrace import storage
 
-EXAMPLES = 5  # of each reason
+EXAMPLES = 24  # of each reason; the page lists fewer, and shows others beside the limit they lie beyond
 
 Key = tuple[int, str]  # a stage's place in the pipeline, and a reason
 
