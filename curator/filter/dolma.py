@@ -14,10 +14,12 @@ class DolmaRepetition(Filter):
     """Drop texts that repeat lines or n-grams of words, by dolma's definitions, which are not datatrove's.
 
     All occurrences of what occurs more than once count, the first one too. Lines are text.split("\\n"), empty ones
-    as well; words are text.split(). The most frequent n-gram counts even if it occurs once. Limits and order are
-    those of dolma's configs/dolma-v1_5/mixing/cc-head.yaml. That file asks for `..._most_common_2gram` (3, 4) where
-    the tagger writes `..._most_common_2grams`, so that as published its three rules on the most frequent n-gram
-    cannot reject, while those on duplicate n-grams can: None for the three limits decides as was run.
+    as well: where blank lines stand between paragraphs, most texts are dropped, unless RemoveBlankLines with
+    max_blank_lines=0 stands before. Words are text.split(); the most frequent n-gram counts even if it occurs once.
+
+    Limits and order are those of dolma's configs/dolma-v1_5/mixing/cc-head.yaml. That file asks for
+    `..._most_common_2gram` (3, 4) where the tagger writes `..._2grams`: as published its three rules on the most
+    frequent n-gram cannot reject, those on duplicate n-grams can, and None for the three decides as was run.
 
     An empty text, a missing one too, repeats nothing and is kept: GopherQuality drops it. Signals of a text
     without words are 0 where they are shares of words; dolma takes such a text for one character.
