@@ -25,6 +25,7 @@ _PLACES = {
     "IdentifyLanguage": "curator.identify.language",
     "GopherQuality": "curator.filter.gopher",
     "GopherRepetition": "curator.filter.gopher",
+    "DolmaRepetition": "curator.filter.dolma",
     "FineWebQuality": "curator.filter.fineweb",
     "C4Quality": "curator.filter.c4",
     "C4Paragraphs": "curator.filter.c4",

@@ -29,6 +29,7 @@ SECONDS_PER_MB = {
     "IdentifyLanguage": 0.07,
     "GopherQuality": 0.005,
     "GopherRepetition": 0.009,
+    "DolmaRepetition": 0.004,  # beside GopherQuality, with which it shares words; alone 0.009
     "FineWebQuality": 0.002,  # beside Gopher's, with which it shares words and lines
     "C4Quality": 0.003,
     "C4Paragraphs": 0.002,

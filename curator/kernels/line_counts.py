@@ -23,7 +23,7 @@ from curator.kernels.counts import (
     starts_with,
     trim_spaces,
 )
-from curator.kernels.repeats import seen_before
+from curator.kernels.repeats import times_before
 from curator.kernels.unicode import LINE_BREAK, TERMINAL
 from curator.kernels.word_counts import hash_bytes
 
@@ -189,8 +189,9 @@ def count_duplicate_lines(
     text: np.ndarray, classes: np.ndarray, newlines: np.ndarray, table: np.ndarray, row: Any
 ) -> None:
     """Count the lines that stand earlier already: among all that re.split at runs of newlines gives, and among those
-    with text."""
+    with text; and the lines that occur more than once, all occurrences, of all between newlines (dolma)."""
     full = again = again_characters = blank_again = blank_characters = text_characters = 0
+    recurring = recurring_characters = 0
     is_ascii = row.characters == len(text)
     start = 0
     for k in range(len(newlines) + 1):
@@ -199,19 +200,25 @@ def count_duplicate_lines(
         if begin == stop:
             continue
         full += 1
-        is_again = seen_before(table, hash_bytes(text, begin, stop))
+        times = times_before(table, hash_bytes(text, begin, stop))
         is_blank = first_text(text, classes, begin, stop) == stop
         size = stop - begin if is_ascii else characters(text[begin:stop])
         text_characters += 0 if is_blank else size
-        if is_again:
+        if times:
+            occurrences = 2 if times == 1 else 1  # with this one the first one counts too
+            recurring += occurrences
+            recurring_characters += occurrences * size
             again += 1
             again_characters += size
             blank_again += is_blank
             blank_characters += size if is_blank else 0
+    empty = len(newlines) + 1 - full
     edges = (len(newlines) > 0 and newlines[0] == 0) + (len(newlines) > 0 and newlines[-1] == len(text) - 1)
     row.split_lines = full + edges + (len(text) == 0)  # "\na\n" is split into "", "a", ""
     row.duplicate_lines = again + (edges == 2)
     row.duplicate_line_characters = again_characters
+    row.recurring_lines = recurring + (empty if empty > 1 else 0)
+    row.recurring_line_characters = recurring_characters
     row.duplicate_text_lines = again - blank_again
     row.duplicate_text_line_characters = again_characters - blank_characters
     row.text_line_characters = text_characters

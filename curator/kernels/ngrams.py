@@ -146,7 +146,7 @@ def repeated_ngrams(
     n: int, words: int, index: Index, places: np.ndarray, space: np.ndarray, repeats: np.ndarray
 ) -> int:
     """Return the characters, with single spaces, of the n-grams that stand earlier already, each character once
-    where they overlap (NeMo Curator). `places` and `repeats` are as in `top_ngram`."""
+    where they overlap (NeMo Curator). `places` and `repeats` are as in `top_ngram`; all that repeat are set."""
     _, hashes, _, ends = index
     table, place_bits = empty_table(space, len(places)), filled_bits(words)
     total = covered = 0  # the first word behind what is counted
@@ -158,6 +158,30 @@ def repeated_ngrams(
             begin = max(i, covered)
             total += end_of(ends, i + n) - end_of(ends, begin) + min(i + n - begin, n - 1)
             covered = i + n
+    return total
+
+
+@compiled
+def recurring_ngrams(n: int, ends: np.ndarray, places: np.ndarray, repeats: np.ndarray) -> int:
+    """Return the characters, without spaces, of the n-grams that occur more than once, all occurrences, each with
+    all its words where they overlap (dolma). `places` and `repeats` are those `repeated_ngrams` has set."""
+    total = 0
+    for place in places:
+        i = signed(place)
+        if repeats[i]:
+            total += end_of(ends, i + n) - end_of(ends, i)
+    return total
+
+
+@compiled
+def all_ngrams(n: int, words: int, ends: np.ndarray) -> int:
+    """Return the characters, without spaces, of all n-grams of a text of n words or more, each with all its words.
+
+    Those of the n-gram at word i are ends[i + n] - ends[i]; in their sum all but n ends at each side meet and go.
+    """
+    total = 0
+    for k in range(n):
+        total += end_of(ends, words - k) - end_of(ends, k)
     return total
 
 
@@ -281,33 +305,54 @@ def deleted_by(text: np.ndarray, best: int, n: int, index: Index, needle: np.nda
 
 @compiled
 def count_top_ngrams(
-    text: np.ndarray, index: Index, scratch: Scratch, needle: np.ndarray, deletes: bool, row: Any
+    text: np.ndarray, index: Index, scratch: Scratch, needle: np.ndarray, deletes: bool, repeating: bool, row: Any
 ) -> None:
-    """Count the characters, with single spaces, of the most frequent 2- to 4-grams, all their occurrences; and if
-    asked those that go when they are deleted, with those of repeated 5- to 10-grams.
+    """Count the characters of the most frequent 2- to 4-grams, all their occurrences, with single spaces and
+    without; and if asked those that go when they are deleted, and those of 5- to 10-grams that repeat.
 
     Where there are fewer than n words, all characters go: NeMo Curator rejects such a text.
     """
     space, sieve, places, times, repeats, _ = scratch
     words, hashes, ends = row.words, index[1], index[3]
-    top, gone = np.zeros(5, np.int64), np.full(11, row.characters)
+    top, top_letters, gone = np.zeros(5, np.int64), np.zeros(5, np.int64), np.full(11, row.characters)
     repeats[: words + 1] = False
     many = list_pairs(words, hashes, sieve, places)
     for n in range(2, min(4, words) + 1):
         many = many if n == 2 else keep_longer(places[:many], repeats)
         best, most = top_ngram(n, words, hashes, places[:many], space, times, repeats)
-        top[n] = (end_of(ends, best + n) - end_of(ends, best) + n - 1) * most
+        top_letters[n] = (end_of(ends, best + n) - end_of(ends, best)) * most
+        top[n] = top_letters[n] + (n - 1) * most
         if deletes:
             gone[n] = deleted_by(text, best, n, index, needle)
     row.top_2_gram, row.top_3_gram, row.top_4_gram = top[2], top[3], top[4]
-    if not deletes:
-        return
+    row.top_2_gram_letters, row.top_3_gram_letters, row.top_4_gram_letters = (
+        top_letters[2],
+        top_letters[3],
+        top_letters[4],
+    )
+    row.deleted_2_gram, row.deleted_3_gram, row.deleted_4_gram = gone[2], gone[3], gone[4]
+    if repeating:
+        count_repeating_ngrams(many, index, scratch, row)
+
+
+@compiled
+def count_repeating_ngrams(many: int, index: Index, scratch: Scratch, row: Any) -> None:
+    """Count the characters of the 5- to 10-grams that repeat, and those of all. The first `many` places of scratch, and
+    its repeats, are those of the 4-grams."""
+    space, _, places, _, repeats, _ = scratch
+    words, ends = row.words, index[3]
+    gone, recurring, whole = np.full(11, row.characters), np.zeros(11, np.int64), np.zeros(11, np.int64)
     for n in range(5, min(10, words) + 1):
         many = keep_longer(places[:many], repeats)
         gone[n] = repeated_ngrams(n, words, index, places[:many], space, repeats)
-    row.deleted_2_gram, row.deleted_3_gram, row.deleted_4_gram = gone[2], gone[3], gone[4]
+        recurring[n] = recurring_ngrams(n, ends, places[:many], repeats)
+        whole[n] = all_ngrams(n, words, ends)
     row.repeated_5_gram, row.repeated_6_gram, row.repeated_7_gram = gone[5], gone[6], gone[7]
     row.repeated_8_gram, row.repeated_9_gram, row.repeated_10_gram = gone[8], gone[9], gone[10]
+    row.recurring_5_gram, row.recurring_6_gram, row.recurring_7_gram = recurring[5], recurring[6], recurring[7]
+    row.recurring_8_gram, row.recurring_9_gram, row.recurring_10_gram = recurring[8], recurring[9], recurring[10]
+    row.all_5_gram, row.all_6_gram, row.all_7_gram = whole[5], whole[6], whole[7]
+    row.all_8_gram, row.all_9_gram, row.all_10_gram = whole[8], whole[9], whole[10]
 
 
 @compiled

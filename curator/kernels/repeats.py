@@ -1,4 +1,4 @@
-"""Sets of 64-bit hashes, and how much of a text repeats: paragraphs.
+"""Sets of 64-bit hashes, and how much of a text repeats: paragraphs, sections.
 
 All is compared by hashes, not letter by letter: two different pieces pass for equal with odds of about
 1 in 10^19, in all pairs of a text of a million words of 1 in 10^7.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from curator.kernels.bits import compiled
-from curator.kernels.counts import characters, signed, skip_spaces, trim_spaces
+from curator.kernels.counts import ONE, characters, signed, skip_spaces, trim_spaces
 from curator.kernels.word_counts import Hash, hash_bytes
 
 
@@ -51,6 +51,24 @@ def seen_before(table: np.ndarray, key: Hash) -> bool:
         slot = slot + np.uint64(1) & mask
     table[slot] = key
     return False
+
+
+@compiled
+def times_before(table: np.ndarray, key: Hash) -> int:
+    """Return how often the table was asked for this key: 0, 1, or 2 for any more.
+
+    An entry is the key, whose lowest bit is 1, without that bit once it was asked for twice.
+    """
+    mask = np.uint64(len(table) - 1)
+    slot = key >> np.uint64(20) & mask
+    while table[slot] != 0:
+        if table[slot] | ONE == key:
+            times = 1 if table[slot] == key else 2
+            table[slot] = key ^ ONE
+            return times
+        slot = slot + np.uint64(1) & mask
+    table[slot] = key
+    return 0
 
 
 @compiled

@@ -45,23 +45,24 @@ GROUPS = {
     "repeats": (
         "split_lines", "duplicate_lines", "duplicate_line_characters", "inline_characters", "text_line_characters",
         "duplicate_text_lines", "duplicate_text_line_characters", "unique_text_lines", "unique_text_line_characters",
+        "recurring_lines", "recurring_line_characters",
     ),
     "paragraphs": ("paragraphs", "duplicate_paragraphs", "duplicate_paragraph_characters"),
     "sections": ("sections", "unique_sections", "section_characters", "unique_section_characters"),
     "boilerplate": ("boilerplate_sections",),
-    "top_ngrams": tuple(f"top_{n}_gram" for n in (2, 3, 4)),
-    "deleted_ngrams": (
-        *(f"deleted_{n}_gram" for n in (2, 3, 4)),
-        *(f"repeated_{n}_gram" for n in (5, 6, 7, 8, 9, 10)),
+    "top_ngrams": tuple(f"top_{n}_gram{letters}" for letters in ("", "_letters") for n in (2, 3, 4)),
+    "deleted_ngrams": tuple(f"deleted_{n}_gram" for n in (2, 3, 4)),
+    "repeating_ngrams": tuple(
+        f"{kind}_{n}_gram" for kind in ("repeated", "recurring", "all") for n in (5, 6, 7, 8, 9, 10)
     ),
     "duplicate_ngrams": tuple(f"duplicate_{n}_gram" for n in (5, 6, 7, 8, 9, 10)),
     "c4": ("lorem_ipsum", "curly_brackets", "sentences"),
 }  # fmt: skip
 NEEDS = {
-    "words": ("middle", "top_ngrams", "deleted_ngrams", "duplicate_ngrams"),
+    "words": ("middle", "top_ngrams", "deleted_ngrams", "repeating_ngrams", "duplicate_ngrams"),
     "lines": ("repeats",),
     "sections": ("boilerplate",),
-    "top_ngrams": ("deleted_ngrams",),
+    "top_ngrams": ("deleted_ngrams", "repeating_ngrams"),
 }  # group -> groups that need it filled first
 COUNTS = np.dtype([(name, np.int64) for name in ("characters", *(name for g in GROUPS.values() for name in g))])
 
@@ -81,6 +82,7 @@ class Wanted(NamedTuple):
     boilerplate: bool
     top_ngrams: bool
     deleted_ngrams: bool
+    repeating_ngrams: bool
     duplicate_ngrams: bool
     c4: bool
 
@@ -187,6 +189,14 @@ _DEFINITIONS = {
     "duplicate_line_characters": Signal(
         "duplicate_line_characters", "characters", "fraction of the characters in duplicate lines"
     ),
+    "recurring_lines": Signal(
+        "recurring_lines", "newline_parts", "fraction of the lines, empty ones too, that occur more than once (dolma)"
+    ),
+    "recurring_line_characters": Signal(
+        "recurring_line_characters",
+        "word_characters",
+        "characters of the lines that occur more than once, by those of the words (dolma)",
+    ),
     "duplicate_paragraphs": Signal(
         "duplicate_paragraphs", "paragraphs", "fraction of the paragraphs that stand earlier already"
     ),
@@ -198,6 +208,14 @@ _DEFINITIONS = {
             f"top_{n}_gram",
             "characters",
             f"fraction of the characters in the most frequent {n}-gram, all its occurrences",
+        )
+        for n in (2, 3, 4)
+    },
+    **{
+        f"top_{n}_gram_letters": Signal(
+            f"top_{n}_gram_letters",
+            "word_characters",
+            f"fraction of the words' characters in the most frequent {n}-gram, all its occurrences (dolma)",
         )
         for n in (2, 3, 4)
     },
@@ -214,6 +232,14 @@ _DEFINITIONS = {
             f"repeated_{n}_gram",
             "characters",
             f"fraction of the characters in {n}-grams that stand earlier already, overlaps once (NeMo)",
+        )
+        for n in (5, 6, 7, 8, 9, 10)
+    },
+    **{
+        f"recurring_{n}_grams": Signal(
+            f"recurring_{n}_gram",
+            f"all_{n}_gram",
+            f"fraction of the {n}-grams that occur more than once, by the characters of their words (dolma)",
         )
         for n in (5, 6, 7, 8, 9, 10)
     },
@@ -341,7 +367,7 @@ def _count_texts(
             if wanted.boilerplate:
                 count_boilerplate(text, places, sections, flags, row)
         if wanted.top_ngrams:
-            count_top_ngrams(text, index, scratch, needle, wanted.deleted_ngrams, row)
+            count_top_ngrams(text, index, scratch, needle, wanted.deleted_ngrams, wanted.repeating_ngrams, row)
         if wanted.duplicate_ngrams:
             count_duplicate_ngrams(index, scratch, row)
         if wanted.c4:

@@ -53,6 +53,7 @@ EXAMPLES: dict[str, Stage] = {
     "IdentifyLanguage": curator.IdentifyLanguage(keep=("en", "de"), min_score=0.5),
     "GopherQuality": curator.GopherQuality(min_words=20),
     "GopherRepetition": curator.GopherRepetition(),
+    "DolmaRepetition": curator.DolmaRepetition(),
     "FineWebQuality": curator.FineWebQuality(max_newline_ratio=0.5),
     "NemoEnglish": curator.NemoEnglish(min_words=5),
     "C4Lines": curator.C4Lines(min_words=2, max_cut=0.9),

@@ -153,14 +153,27 @@ def repeated(text: str, words: list[str], n: int) -> int:
     return sum(len(words[place]) if kind == "word" else 1 for place, kind in marked)
 
 
+def recurring(words: list[str], n: int) -> float:
+    ngrams = Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+    sizes = {ngram: times * sum(map(len, ngram)) for ngram, times in ngrams.items()}
+    return ratio(sum(size for ngram, size in sizes.items() if ngrams[ngram] > 1), sum(sizes.values()))
+
+
 def dolma(text: str) -> dict[str, float]:
     words, lines = text.split(), text.split("\n")
     lengths = sorted(map(len, words))
+    again = [line for line in lines if lines.count(line) > 1]
+    tops = {n: Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1)).most_common(1) for n in (2, 3, 4)}
+    letters = {n: sum(times * len("".join(ngram)) for ngram, times in top) for n, top in tops.items()}
     return {
         "median_length_of_words": statistics.median(lengths) if lengths else 0.0,
         "sign_words": ratio(sum("#" in word or "…" in word for word in words), len(words)),
         "star_lines": ratio(sum(line.startswith(("*", "-")) for line in lines), len(lines)),
         "dots_lines": ratio(sum(line.endswith("…") for line in lines), len(lines)),
+        "recurring_lines": ratio(len(again), len(lines)),
+        "recurring_line_characters": ratio(len("".join(again)), sum(lengths)),
+        **{f"top_{n}_gram_letters": ratio(letters[n], sum(lengths)) for n in (2, 3, 4)},
+        **{f"recurring_{n}_grams": recurring(words, n) for n in range(5, 11)},
     }
 
 
@@ -304,6 +317,7 @@ def test_a_document_of_five_megabytes():
     assert row["mean_word_length"] == pytest.approx(small["mean_word_length"])
     assert row["duplicate_10_gram_characters"] == ratio(duplicate_ngrams(text.split(), 10), len(text))
     assert row["top_3_gram_characters"] == ratio(top_ngram(text.split(), 3), len(text))
+    assert row["recurring_10_grams"] == recurring(text.split(), 10)
 
 
 def test_stop_words_are_the_eight_of_the_paper():
