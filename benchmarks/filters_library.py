@@ -101,8 +101,8 @@ def main() -> None:
             "Library call: decoded text in, the first reason to drop of each filter and C4's edited text out; one "
             "thread, one fresh process a round, warmed up, sides in turn. Ours judges every document by all filters; "
             "each of datatrove's sees only what those before it kept (the rest is judged off its clock, for the "
-            "comparison). For the words of white space, `split_into_words` is `str.split` in the peer's process, and its "
-            "C4 does not count sentences, for which it asks spaCy; ours counts them all the same.\n",
+            "comparison). For the words of white space, `split_into_words` is `str.split` in the peer's process, and "
+            "its C4 does not count sentences, for which it asks spaCy; ours counts them all the same.\n",
             table(head, [line(*one) for one in measured]),
             "\nDecisions that differ, filter by filter on the same text; with the name of the rule, for C4 the verdict "
             "and the text that is left. C4 counts sentences by a rule of our own (`c4_sentences.md`); the last column "
