@@ -20,10 +20,10 @@ demo: env
 	$(BIN)/millrace demo
 
 test: env
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 test-all: env
-	$(BIN)/pytest -m ''
+	$(BIN)/pytest -n auto --dist worksteal -m ''
 
 lint: env
 	$(BIN)/ruff check .

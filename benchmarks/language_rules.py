@@ -26,8 +26,8 @@ from curator.filter import languages
 from curator.filter.languages import LanguageQuality
 from curator.kernels import letter_units
 from curator.kernels.arrow import flatten
-from curator.kernels.counts import STOP_WORDS
 from curator.kernels.unicode import PUNCTUATION_CHARACTERS
+from curator.kernels.word_counts import STOP_WORDS
 from curator.run.batches import first_reasons
 
 HEAD = """\

@@ -66,7 +66,8 @@ def datatrove(texts: list[str]) -> dict[str, Any]:
 def filters(texts: list[str], whitespace: bool = True) -> dict[str, Any]:
     """Gopher quality, repetition, FineWeb and C4, each on what those before it keep: its own cost.
 
-    The rest is judged off the clock, as is C4 without its rule on sentences. All judge the text as it came.
+    With the words of white space C4 goes without its rule on sentences, which asks spaCy. What the chain does not
+    see is judged off the clock. All judge the text as it came.
     """
     from datatrove.data import Document
     from datatrove.pipeline import filters as kinds
@@ -75,26 +76,28 @@ def filters(texts: list[str], whitespace: bool = True) -> dict[str, Any]:
     if whitespace:
         for module in (gopher_quality_filter, gopher_repetition_filter, fineweb_quality_filter):
             module.split_into_words = lambda text, language: text.split()
-    chain = [kinds.GopherQualityFilter(), kinds.GopherRepetitionFilter(), kinds.FineWebQualityFilter()]
-    chain.append(kinds.C4QualityFilter())  # last, for it edits
-    but_sentences = kinds.C4QualityFilter(min_num_sentences=-1)
+    judges: list[Any] = [kinds.GopherQualityFilter(), kinds.GopherRepetitionFilter(), kinds.FineWebQualityFilter()]
+    judges += [None if whitespace else kinds.C4QualityFilter(), kinds.C4QualityFilter(min_num_sentences=-1)]
     documents = [Document(text=text, id=str(row)) for row, text in enumerate(texts)]
-    found: list[list[Any]] = [[None] * len(texts) for _ in chain]
+    found: list[list[Any]] = [[None] * len(texts) for _ in judges]
     alive = range(len(texts))
     before = cpu_seconds()
-    for reasons, judge in zip(found, chain):
+    for place in (0, 1, 2, 4 if whitespace else 3):  # C4 last, for it edits
         for row in alive:
-            reasons[row] = judge.filter(documents[row])
-        alive = [row for row in alive if reasons[row] is True]
+            found[place][row] = judges[place].filter(documents[row])
+        alive = [row for row in alive if found[place][row] is True]
     cpu = cpu_seconds() - before
-    for reasons, judge in zip(found, chain):
+    left = []
+    for reasons, judge in zip(found, judges):
+        if judge is None:
+            continue
+        documents = [Document(text=text, id=str(row)) for row, text in enumerate(texts)]
         for row, said in enumerate(reasons):
-            if said is None:
-                reasons[row] = judge.filter(Document(text=texts[row], id=str(row)))
-    documents = [Document(text=text, id=str(row)) for row, text in enumerate(texts)]
-    found.append([but_sentences.filter(document) for document in documents])
-    left = [hashlib.blake2b(d.text.encode(), digest_size=8).hexdigest() for d in documents]
-    return {"cpu": cpu, "reasons": [["" if s is True else s[1] for s in one] for one in found], "left": left}
+            if said is None or judge is judges[-1]:
+                reasons[row] = judge.filter(documents[row])
+        left = [hashlib.blake2b(d.text.encode(), digest_size=8).hexdigest() for d in documents]  # by the last judge
+    said = [None if judge is None else ["" if s is True else s[1] for s in one] for one, judge in zip(found, judges)]
+    return {"cpu": cpu, "reasons": said, "left": left}
 
 
 def cpu_seconds() -> float:

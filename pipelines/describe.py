@@ -16,7 +16,7 @@ KINDS = {Reader: "reader", Mapper: "mapper", Edit: "edit", Filter: "filter", Cor
 
 def list_stages(known: dict[str, type[Stage]]) -> str:
     """Return a line a stage: name, kind and what it does."""
-    return "\n".join(f"{name:<18}{kind(stage):<14}{first_line(stage)}" for name, stage in known.items())
+    return "\n".join(f"{name:<21}{kind(stage):<14}{first_line(stage)}" for name, stage in known.items())
 
 
 def describe_stage(stage: type[Stage]) -> str:

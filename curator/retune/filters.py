@@ -91,7 +91,8 @@ def of_run(run: dict[str, Any]) -> Filters:
     for index, (name, settings) in enumerate(items):
         kind = spec.stage_class(name)
         if kind is not None and issubclass(kind, CorpusStage):
-            if kind.applied and (not kind.writes or "text" in kind.writes):
+            by_settings = isinstance(kind.writes, property)  # one that drops or cuts, as it is set
+            if kind.applied and (by_settings or not kind.writes or "text" in kind.writes):
                 corpus.append(index)
         elif kind is not None and issubclass(kind, Filter):
             try:
