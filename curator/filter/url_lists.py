@@ -49,22 +49,19 @@ class Rules:
         """Return all rules as one array."""
         return pa.concat_arrays([pa.array([], pa.large_string()), *self.texts])
 
-    def place(self, rule: int) -> str:
-        """Return file and line of a rule, such as easylist.txt:17."""
-        for file, lines in zip(self.files, self.lines, strict=True):
-            if rule < len(lines):
-                return f"{file.rpartition('/')[2]}:{lines[rule]}"
-            rule -= len(lines)
-        raise IndexError(rule)
-
-    def said(self, rule: int) -> str:
-        """Return a rule's place and text, for the ledger."""
-        number = rule
-        for texts in self.texts:
-            if number < len(texts):
-                return f"{self.place(rule)}: {texts[number].as_py()}"
-            number -= len(texts)
-        raise IndexError(rule)
+    def said(self, rules: np.ndarray) -> pa.Array:
+        """Return file, line and text of rules, by number, for the ledger: easylist.txt:17: ||example.com^."""
+        first, rows, found = 0, [np.zeros(0, np.int64)], [pa.array([], pa.large_string())]
+        for file, texts, lines in zip(self.files, self.texts, self.lines, strict=True):
+            here = np.flatnonzero((first <= rules) & (rules < first + len(lines)))
+            own, first = rules[here] - first, first + len(lines)
+            name, colon, nothing = (
+                pa.scalar(said, pa.large_string()) for said in (f"{file.rpartition('/')[2]}:", ": ", "")
+            )
+            numbers = pa.array(lines[own]).cast(pa.large_string())
+            found.append(pc.binary_join_element_wise(name, numbers, colon, texts.take(pa.array(own)), nothing))
+            rows.append(here)
+        return pa.concat_arrays(found).take(pa.array(np.argsort(np.concatenate(rows))))
 
 
 class Pattern(NamedTuple):
