@@ -1,7 +1,7 @@
 """The peer's side of the benchmark of URL filters; runs in the peers' interpreter and imports nothing of ours.
 
-FOLDER URLS: FOLDER holds domains, urls and words, URLS a URL a line. Says what it built, as JSON; then, for each line it
-is given (domains or all), judges all URLs and says its CPU seconds and decisions.
+FOLDER URLS: FOLDER holds domains, urls and words, URLS a URL a line. Says what it built, as JSON; then, for each line
+it is given (domains or all), judges all URLs and says its CPU seconds and decisions.
 """
 
 from __future__ import annotations

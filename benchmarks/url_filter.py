@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import subprocess
+import sys
 import tarfile
 import time
 from collections import Counter
@@ -24,7 +25,7 @@ from curator import UrlFilter, frames
 from curator.filter.urls import _index
 from curator.run.batches import first_reasons
 
-URLS, PEER_URLS = 1_000_000, 50_000  # the peer judges the first of them
+URLS, PEER_URLS = 1_000_000, 30_000  # the peer judges the first of them
 BATCH = 100_000  # URLs
 LISTED = (0.03, 0.002, 0.01)  # of the URLs: hosts of the domain list, URLs of the list of URLs, hosts of EasyList
 WORDS = {"hard_words": "banned_words", "soft_words": "soft_banned_words", "strict_words": "banned_subwords"}
@@ -132,7 +133,8 @@ def peer(given: Setting, folder: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     with given.log("peer").open("w") as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
         told, heard = process.stdin, process.stdout
-        assert told and heard
+        assert told
+        assert heard
 
         def ask(name: str) -> Any:
             told.write(f"{name}\n")
@@ -147,7 +149,9 @@ def peer(given: Setting, folder: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def answer(heard: IO[str], log: Path) -> Any:
-    return json.loads(heard.readline() or json.dumps(log.read_text()[-2000:]))
+    """Return what the peer says next. Exits with the end of its log where it has ended."""
+    line = heard.readline()
+    return json.loads(line) if line else sys.exit(f"datatrove ended:\n{log.read_text()[-2000:]}")
 
 
 def speed(
@@ -182,7 +186,9 @@ def differences(urls: list[str], said: dict[str, list[str]]) -> list[str]:
         pairs = list(zip(urls, said[name], said[f"peer {name}"]))
         found = Counter((ours, theirs) for _, ours, theirs in pairs if bool(ours) != bool(theirs))
         both = sum(bool(ours) and bool(theirs) for _, ours, theirs in pairs)
-        lines.append(f"{what}: of {len(urls):,} URLs both drop {both:,}; they decide otherwise on {sum(found.values()):,}.\n")
+        lines.append(
+            f"{what}: of {len(urls):,} URLs both drop {both:,}; they decide otherwise on {sum(found.values()):,}.\n"
+        )
         for (ours, theirs), count in found.most_common():
             shown = [url for url, a, b in pairs if (a, b) == (ours, theirs)][:SHOWN]
             side = f"ours alone drops ({ours})" if ours else f"datatrove alone drops ({theirs})"

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from benchmarks import inputs
 
-LINK = re.compile(rb"""(?:href|src)=["']?(https?://[!#-&(-;=?-~]{4,500})|^WARC-Target-URI: (https?://\S+)""", re.MULTILINE)
+LINK = re.compile(
+    rb"""(?:href|src)=["']?(https?://[!#-&(-;=?-~]{4,500})|^WARC-Target-URI: (https?://\S+)""", re.MULTILINE
+)
 REAL_HOSTS = 0.4  # of the URLs that are made and not listed
 
 
@@ -36,7 +38,7 @@ def made(real: Sequence[str], count: int, listed: Sequence[tuple[float, Sequence
     shares = [share for share, _ in listed]
     found = list(real[:count])
     while len(found) < count:
-        (rules,) = rng.choices([*(rules for _, rules in listed), None], [*shares, 1 - sum(shares)])
+        (rules,) = rng.choices([*(rules for _, rules in listed), ()], [*shares, 1 - sum(shares)])
         if rules:
             host = rng.choice(("", "www.")) + rng.choice(rules)
         elif rng.random() < REAL_HOSTS:

@@ -205,7 +205,8 @@ def _first(kind: str, listed: Rules, expressions: tuple[str, ...], urls: pa.Arra
         if not len(left):
             break
         here = finds(texts.take(pa.array(left)), rule).to_numpy(zero_copy_only=False)
-        found[left[here]], left = number, left[~here]
+        found[left[here]] = number
+        left = left[~here]
     return found
 
 

@@ -165,7 +165,7 @@ def next_word(
             bucket = gram_hash(load64(text, at)) >> np.uint64(GRAM_BITS - BUCKET_BITS)
             for entry in range(starts[bucket], starts[bucket + np.uint64(1)]):
                 if load64(text, at - backs[entry]) & masks[entry] == words[entry]:
-                    return at
+                    return int(at)
             hits &= hits - np.uint64(1)
         start += BLOCK
     return stop

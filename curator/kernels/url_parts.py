@@ -146,7 +146,7 @@ def find_byte(text: np.ndarray, start: int, stop: int, byte: np.uint8) -> int:
     while start < stop:
         there = bits_within(text, start, np.uint8(0), byte, byte)
         if there:
-            return min(stop, start + trailing_zeros(there))
+            return int(min(stop, start + trailing_zeros(there)))
         start += BLOCK
     return stop
 
@@ -157,7 +157,7 @@ def label_start(text: np.ndarray, first: int, stop: int) -> int:
     while stop > first:
         dots = bits_within(text, stop - BLOCK, np.uint8(0), np.uint8(46), np.uint8(46))
         if dots:
-            return max(first, stop - leading_zeros(dots))
+            return int(max(first, stop - leading_zeros(dots)))
         stop -= BLOCK
     return first
 

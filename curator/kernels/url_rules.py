@@ -1,4 +1,4 @@
-"""Match URLs with millions of rules: names of hosts, beginnings of URLs, and patterns.
+"""Tables of millions of rules for URLs: names of hosts, beginnings of URLs, and patterns.
 
 A URL is looked at as `scheme://host/path?query`, in ASCII lower case, without user, port and fragment. Three kinds
 of rules:
@@ -8,8 +8,9 @@ prefix   `example.com/a/b`: a URL of such a host whose path begins so, up to its
 pattern  AdBlock's: `*` any bytes, `^` one that is no letter, digit, _ - . or %, or the end of the URL; it begins
          anywhere, at the URL's begin, or where a label of the host begins, and ends anywhere or at the URL's end
 
-Hosts and prefixes lie in one table by 64-bit hashes, in front of it a bitmap; what it finds is compared byte by byte.
-A pattern is looked for where the URL holds four of its bytes, those that fewest patterns hold.
+Hosts and prefixes lie in one table by 64-bit hashes, in front of it a Bloom filter. A pattern is looked for where the
+URL holds four of its bytes, those that fewest patterns hold, and those around them. `curator.kernels.url_matching`
+matches with these tables.
 """
 
 from __future__ import annotations

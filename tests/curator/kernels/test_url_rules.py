@@ -89,7 +89,9 @@ def test_names_match_as_plain_python_says(listed, given_urls):
 
 
 texts = st.lists(
-    st.sampled_from(["a", "ab", "example", ".com", "^", "*", "/", "ad_x", "-ad-", "?q=", "http", "://", ".", "long", "label-long-"]),
+    st.sampled_from(
+        ["a", "ab", "example", ".com", "^", "*", "/", "ad_x", "-ad-", "?q=", "http", "://", ".", "long", "label-long-"]
+    ),
     min_size=1, max_size=5,
 ).map("".join)  # fmt: skip
 
