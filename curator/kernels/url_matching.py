@@ -34,7 +34,7 @@ def match(
 
     offsets: int64 (URLs + 1) into data, uint8. Rules are their numbers, int64, -1 for none. spared: bool, matches a
     pattern that spares. odd: bool, the host could not be read as ASCII: to be made canonical (`curator.kernels.urls`)
-    and matched anew. Cost: about 1 us a URL.
+    and matched anew. Cost: 0.2 to 0.5 us a URL.
     """
     count = len(offsets) - 1
     found, flags = np.full((2, count), NONE), np.zeros((2, count), bool)
