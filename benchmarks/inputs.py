@@ -105,7 +105,7 @@ def cut_warc(path: Path, folder: Path, files: int, every: int = 1, typed: bool =
     folder.mkdir()
     streams = [(folder / f"pages-{number:02d}.warc.gz").open("wb") for number in range(files)]
     pages = 0
-    for record in _members(path.read_bytes()):
+    for record in members(path.read_bytes()):
         if b"WARC-Type: response" not in record[:1000]:
             continue
         if pages % every == 0:
@@ -116,7 +116,7 @@ def cut_warc(path: Path, folder: Path, files: int, every: int = 1, typed: bool =
     return folder
 
 
-def _members(data: bytes) -> Iterator[bytes]:
+def members(data: bytes) -> Iterator[bytes]:
     """Yield the unpacked members of a gzip file: one a WARC record."""
     place = 0
     while place < len(data):

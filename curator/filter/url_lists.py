@@ -49,22 +49,19 @@ class Rules:
         """Return all rules as one array."""
         return pa.concat_arrays([pa.array([], pa.large_string()), *self.texts])
 
-    def place(self, rule: int) -> str:
-        """Return file and line of a rule, such as easylist.txt:17."""
-        for file, lines in zip(self.files, self.lines, strict=True):
-            if rule < len(lines):
-                return f"{file.rpartition('/')[2]}:{lines[rule]}"
-            rule -= len(lines)
-        raise IndexError(rule)
-
-    def said(self, rule: int) -> str:
-        """Return a rule's place and text, for the ledger."""
-        number = rule
-        for texts in self.texts:
-            if number < len(texts):
-                return f"{self.place(rule)}: {texts[number].as_py()}"
-            number -= len(texts)
-        raise IndexError(rule)
+    def said(self, rules: np.ndarray) -> pa.Array:
+        """Return file, line and text of rules, by number, for the ledger: easylist.txt:17: ||example.com^."""
+        first, rows, found = 0, [np.zeros(0, np.int64)], [pa.array([], pa.large_string())]
+        for file, texts, lines in zip(self.files, self.texts, self.lines, strict=True):
+            here = np.flatnonzero((first <= rules) & (rules < first + len(lines)))
+            own, first = rules[here] - first, first + len(lines)
+            name, colon, nothing = (
+                pa.scalar(said, pa.large_string()) for said in (f"{file.rpartition('/')[2]}:", ": ", "")
+            )
+            numbers = pa.array(lines[own]).cast(pa.large_string())
+            found.append(pc.binary_join_element_wise(name, numbers, colon, texts.take(pa.array(own)), nothing))
+            rows.append(here)
+        return pa.concat_arrays(found).take(pa.array(np.argsort(np.concatenate(rows))))
 
 
 class Pattern(NamedTuple):
@@ -107,12 +104,14 @@ def domains(file: File) -> tuple[pa.Array, np.ndarray]:
     line that is neither.
     """
     lines, numbers = uncommented(file)
-    named = pc.replace_substring_regex(pc.ascii_lower(lines), HOSTS, "")
-    hosted = pc.not_equal(pc.binary_length(named), pc.binary_length(lines)).to_numpy(zero_copy_only=False)
-    named = pc.if_else(pa.array(hosted), pc.replace_substring_regex(named, r"\s.*$", ""), named)
-    named = pc.replace_substring_regex(named, r"^\*?\.|\.$", "")
-    here = ~(pc.is_in(named, pa.array(LOCAL, named.type)).to_numpy(zero_copy_only=False) & hosted)
-    named, numbers = named.filter(pa.array(here)), numbers[here]
+    lines = pc.ascii_lower(lines)
+    named = _replaced(lines, pc.match_substring_regex(lines, r"\s"), HOSTS, "")
+    hosted = pc.not_equal(pc.binary_length(named), pc.binary_length(lines))
+    named = _replaced(named, hosted, r"\s.*$", "")
+    dotted = pc.or_(pc.starts_with(named, "*"), pc.or_(pc.starts_with(named, "."), pc.ends_with(named, ".")))
+    named = _replaced(named, dotted, r"^\*?\.|\.$", "")
+    here = pc.invert(pc.and_(hosted, pc.is_in(named, pa.array(LOCAL, named.type))))
+    named, numbers = named.filter(here), numbers[here.to_numpy(zero_copy_only=False)]
     return _checked(file, named, numbers, DOMAIN, "a domain"), numbers
 
 
@@ -132,9 +131,15 @@ def addresses(file: File) -> tuple[pa.Array, np.ndarray]:
 def uncommented(file: File) -> tuple[pa.Array, np.ndarray]:
     """Return the lines of a list and their numbers, without blank ones and comments (`#`, behind white space)."""
     lines, numbers = read_lines(file)
-    bare = pc.utf8_trim_whitespace(pc.replace_substring_regex(lines, r"^#.*$|\s#.*$", ""))
+    marked = pc.match_substring(lines, "#")
+    bare = pc.utf8_trim_whitespace(_replaced(lines, marked, r"^#.*$|\s#.*$", ""))
     there = pc.greater(pc.binary_length(bare), 0)
     return bare.filter(there), numbers[there.to_numpy(zero_copy_only=False)]
+
+
+def _replaced(texts: pa.Array, here: pa.Array, pattern: str, put: str) -> pa.Array:
+    """Replace an RE2 expression in some of the texts: those that may hold it, for a search takes long."""
+    return pc.replace_with_mask(texts, here, pc.replace_substring_regex(texts.filter(here), pattern, put))
 
 
 def _checked(file: File, rules: pa.Array, numbers: np.ndarray, wanted: str, what: str) -> pa.Array:

@@ -110,6 +110,34 @@ def copy_block(context: Any, source: Any, start: Any, target: Any, position: Any
 
 
 @intrinsic
+def lower_block(context: Any, source: Any, start: Any, target: Any, position: Any) -> tuple[Any, Callable[..., Any]]:
+    """Copy the 64 bytes from source[start] to target[position], A to Z as a to z."""
+
+    def generate(machine: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(8), BLOCK)
+        load = builder.load(_pointer(machine, builder, signature, arguments, vector))
+        load.align = 1
+        upper, case, letters = (ir.Constant(vector, [number] * BLOCK) for number in (65, 32, 26))
+        capital = builder.icmp_unsigned("<", builder.sub(load, upper), letters)
+        array = machine.make_array(signature.args[2])(machine, builder, arguments[2])
+        place = builder.bitcast(builder.gep(array.data, [arguments[3]]), vector.as_pointer())
+        builder.store(builder.select(capital, builder.or_(load, case), load), place).align = 1
+        return machine.get_dummy_value()
+
+    return types.void(source, types.int64, target, types.int64), generate
+
+
+@intrinsic
+def leading_zeros(context: Any, value: Any) -> tuple[Any, Callable[..., Any]]:
+    """Count the zero bits above the highest one bit of a uint64; 64 for 0."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctlz(arguments[0], ir.IntType(1)(0))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
 def trailing_zeros(context: Any, value: Any) -> tuple[Any, Callable[..., Any]]:
     """Count the zero bits below the lowest one bit of a uint64; 64 for 0."""
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.kernels.arrow import flatten
-from curator.kernels.url_rules import BEGIN, FREE, LABEL, match, names, patterns
+from curator.kernels.url_matching import match
+from curator.kernels.url_rules import BEGIN, FREE, LABEL, names, patterns
 
 NO_PATTERNS = (np.zeros(0, np.uint8), np.zeros(0, bool), np.zeros(0, bool))
 
@@ -57,11 +58,13 @@ def pattern_matches(text: str, begins: int, closed: bool, url: str) -> bool:
     return any(expression.match(whole, i) for i in places)
 
 
-labels = st.sampled_from(["a", "b", "ab", "example", "x-y", "com"])
+LONG = "long-label-" * 7  # longer than a block of 64 bytes
+LAST = f"https://www.{LONG}.example.com/{LONG}/ad_x#end"  # so that those before it are read by blocks
+labels = st.sampled_from(["a", "b", "ab", "example", "x-y", "com", LONG, "c" * 8])
 hosts = st.lists(labels, min_size=1, max_size=4).map(".".join)
-paths = st.lists(st.sampled_from(["/a", "/ab", "/example", "/ad_x", "?q=a", "&b=1", "/", "-ad-", "."]), max_size=4).map(
-    "".join
-)
+paths = st.lists(
+    st.sampled_from(["/a", "/ab", "/example", "/" + LONG, "/ad_x", "?q=a", "&b=1", "/", "-ad-", "."]), max_size=4
+).map("".join)
 urls = st.builds(
     lambda scheme, user, host, port, path, fragment: f"{scheme}{user}{host}{port}{path}{fragment}",
     st.sampled_from(["http://", "https://", "HTTP://", ""]),
@@ -77,6 +80,7 @@ rules = st.builds(lambda host, path: host + path.rstrip("/"), hosts, paths.filte
 @settings(deadline=None, max_examples=300)
 @given(st.lists(rules, max_size=6), st.lists(urls, max_size=6))
 def test_names_match_as_plain_python_says(listed, given_urls):
+    given_urls.append(LAST)
     found, _, _, odd = match(*strings(given_urls), names(*strings(listed)), patterns(*strings([]), *NO_PATTERNS))
     for row, url in enumerate(given_urls):
         holding = [n for n, rule in enumerate(listed) if name_matches(rule, url)]
@@ -85,7 +89,9 @@ def test_names_match_as_plain_python_says(listed, given_urls):
 
 
 texts = st.lists(
-    st.sampled_from(["a", "ab", "example", ".com", "^", "*", "/", "ad_x", "-ad-", "?q=", "http", "://", "."]),
+    st.sampled_from(
+        ["a", "ab", "example", ".com", "^", "*", "/", "ad_x", "-ad-", "?q=", "http", "://", ".", "long", "label-long-"]
+    ),
     min_size=1, max_size=5,
 ).map("".join)  # fmt: skip
 
@@ -96,6 +102,7 @@ texts = st.lists(
     st.lists(urls, max_size=6),
 )
 def test_patterns_match_as_plain_python_says(listed, given_urls):
+    given_urls.append(LAST)
     begins, closed, spares = (np.array([r[i] for r in listed], t) for i, t in ((1, np.uint8), (2, bool), (3, bool)))
     table = patterns(*strings([rule[0] for rule in listed]), begins, closed, spares)
     _, found, spared, _ = match(*strings(given_urls), names(*strings([])), table)
