@@ -40,7 +40,7 @@ def decide(filters: Filters, batch: Rows) -> Decided:
         for mask in decider.stage.reject(frame).values():
             beyond[:, column] = frames.to_numpy(mask.fillna(False).astype("bool")) & measured
             column += 1
-    places = np.array([reason.decider.index for reason in filters.reasons] or [KEPT], np.int32)
+    places = _places(filters)
     any_: np.ndarray = beyond.sum(axis=1) > 0
     first = beyond.argmax(axis=1) if len(filters.reasons) else np.zeros(len(any_), np.int64)
     own = np.isin(batch.fell, [decider.index for decider in filters.deciders])
@@ -55,9 +55,8 @@ def decide(filters: Filters, batch: Rows) -> Decided:
 def checked(folder: RunFolder, filters: Filters, decided: Decided, batch: Rows) -> np.ndarray:
     """Return whom the run kept, bool (rows); raise RunError where its signals say otherwise."""
     stayed: np.ndarray = batch.fell == KEPT
-    places = np.array([reason.decider.index for reason in filters.reasons], np.int32)
     own = np.isin(batch.fell, [decider.index for decider in filters.deciders])
-    said = np.where(decided.first >= 0, places[decided.first], -1) == batch.fell
+    said = np.where(decided.first >= 0, _places(filters)[decided.first], -1) == batch.fell
     wrong = np.where(own, ~said, decided.beyond.any(axis=1))
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])
@@ -66,3 +65,8 @@ def checked(folder: RunFolder, filters: Filters, decided: Decided, batch: Rows) 
             f"{batch.doc_id[at]}; another version of millrace made this run, run it again"
         )
     return stayed
+
+
+def _places(filters: Filters) -> np.ndarray:
+    """Return the stage of each reason; of filters that only measure, one that no document fell at."""
+    return np.array([reason.decider.index for reason in filters.reasons] or [KEPT], np.int32)

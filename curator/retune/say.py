@@ -7,6 +7,8 @@ import yaml
 from curator.retune.borderline import Borderline
 from curator.retune.retune import Retuned
 
+TOGETHER = "all rules together"
+
 
 def say(retuned: Retuned) -> str:
     """Return what the settings would change, a table of the rules, examples, and the command that applies them."""
@@ -50,7 +52,7 @@ def _amounts(retuned: Retuned) -> list[str]:
 
 def _rules(retuned: Retuned) -> list[str]:
     """One line a rule: dropped by it first, beyond its limit at all, dropped by it alone."""
-    width = max(len(reason.said) for reason in retuned.after.reasons) + 2
+    width = max(len(said) for said in (TOGETHER, *(reason.said for reason in retuned.after.reasons))) + 2
     changed = bool(retuned.changes)
     lines = [
         f"{'rule':<{width}}{'dropped':>12}{'beyond':>12}{'only this':>12}" + (f"{'before':>12}" if changed else "")
@@ -63,7 +65,7 @@ def _rules(retuned: Retuned) -> list[str]:
         )
         was = retuned.was.dropped[old[reason.said]] if reason.said in old else 0
         lines.append(line + (f"{was:>12,}" if changed else ""))
-    last = f"{'all rules together':<{width}}{retuned.now.dropped.sum():>12,}{retuned.now.joint:>12,}{'':>12}"
+    last = f"{TOGETHER:<{width}}{retuned.now.dropped.sum():>12,}{retuned.now.joint:>12,}{'':>12}"
     return [*lines, last + (f"{retuned.was.dropped.sum():>12,}" if changed else "")]
 
 

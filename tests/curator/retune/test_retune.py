@@ -252,3 +252,14 @@ def test_a_cleaned_run_can_be_retuned(made, tmp_path):
     after = say(retune(RunFolder(str(tmp_path / "run")), ["GopherQuality.min_words=20"]))
     assert before.splitlines()[:8] == after.splitlines()[:8]
     assert "its text is not in the run any more" in after
+
+
+def test_filters_that_only_measure_give_a_report_and_a_table_without_rules(tmp_path):
+    glob = write_parts(tmp_path / "in", documents(20, seed=5), 1)
+    Pipeline([curator.ReadJsonl(glob), curator.RedactPii(action="tag")]).run(str(tmp_path / "run"), workers=0)
+    folder = RunFolder(str(tmp_path / "run"))
+    write_report(folder.url)
+    retuned = retune(folder, [], str(tmp_path / "fates.parquet"))
+    assert retuned.was.kept.documents == retuned.now.kept.documents == len(kept(tmp_path / "run")) > 0
+    assert set(pq.read_table(tmp_path / "fates.parquet")["kept_after"].to_pylist()) == {True}
+    assert "all rules together" in say(retuned)
