@@ -36,6 +36,6 @@ class WordFilter(Filter):
     def check(self, output: str) -> None:
         """Raise ModelError where the words need spaCy and it is not installed."""
         if self.words == "datatrove":
-            from curator.kernels.datatrove_words import check_spacy
+            from curator.kernels.spacy_rules import check_spacy
 
             check_spacy()
