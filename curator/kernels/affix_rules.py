@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -59,14 +59,11 @@ class Rule:
     after: int = 0
 
 
-def read_rules(
-    prefixes: re.Pattern[str], suffixes: re.Pattern[str], infixes: re.Pattern[str], wanted: str
-) -> tuple[np.ndarray, list[Rules], int]:
-    """Return the class of each code point (uint8), the rules of the three patterns and the class of `wanted`, a
-    character that is alone in it. Raises ModelError where a pattern holds more than rules can say."""
+def read_rules(patterns: Sequence[re.Pattern[str]], wanted: str) -> tuple[np.ndarray, list[Rules], int]:
+    """Return the class of each code point (uint8), the rules of the patterns of prefixes, suffixes and infixes, and
+    the class of `wanted`, a character that is alone in it. ModelError where a pattern holds more than rules can."""
     kinds = [
-        [_rule(path, form) for path in _paths(_parse(pattern))]
-        for pattern, form in zip((prefixes, suffixes, infixes), FORMS, strict=True)
+        [_rule(path, form) for path in _paths(_parse(pattern))] for pattern, form in zip(patterns, FORMS, strict=True)
     ]
     alone: Set = ((ord(wanted), ord(wanted)),)
     sets = sorted({alone, *(one for rules in kinds for rule in rules for one in rule.sets)})

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from curator.kernels.affix_rules import Rules
-from curator.kernels.bits import compiled, hash_inside
+from curator.kernels.bits import borrowing, hash_inside
 from curator.kernels.chunks import free_or_equal
 from curator.kernels.counts import signed
 
@@ -47,11 +47,11 @@ class Text(NamedTuple):
     cuts: np.ndarray
 
 
-@compiled
+@borrowing
 def match_end(rules: Rules, rule: int, kinds: np.ndarray, i: int, low: int, high: int) -> int:
     """Return where the affix ends that the rule finds at i, seeing kinds[low:high] only; -1 where it finds none."""
     before, size = rules.shapes[rule, 0], rules.shapes[rule, 1]
-    stop = i + size
+    stop: int = i + size
     if i - before < low or stop > high:
         return -1
     for k in range(before + size):
@@ -67,7 +67,7 @@ def match_end(rules: Rules, rule: int, kinds: np.ndarray, i: int, low: int, high
     return stop
 
 
-@compiled
+@borrowing
 def first_end(rules: Rules, kinds: np.ndarray, i: int, low: int, high: int) -> int:
     """Return where the prefix or infix ends that starts at i: of the first rule that finds one; -1 for none."""
     kind = kinds[i]
@@ -78,7 +78,7 @@ def first_end(rules: Rules, kinds: np.ndarray, i: int, low: int, high: int) -> i
     return -1
 
 
-@compiled
+@borrowing
 def suffix_start(rules: Rules, kinds: np.ndarray, low: int, high: int) -> int:
     """Return where the longest suffix of kinds[low:high] starts; `high` for none."""
     best, kind = high, kinds[high - 1]
@@ -94,7 +94,7 @@ def suffix_start(rules: Rules, kinds: np.ndarray, low: int, high: int) -> int:
     return best
 
 
-@compiled
+@borrowing
 def find_case(tokeniser: Affixes, text: Text, low: int, high: int) -> int:
     """Return the entry of code points [low, high) among the special cases and their tokens, 0 for none."""
     start, stop = text.places[low], text.places[high]
@@ -105,7 +105,7 @@ def find_case(tokeniser: Affixes, text: Text, low: int, high: int) -> int:
     return signed(tokeniser.table[slot])
 
 
-@compiled
+@borrowing
 def cut_affixes(tokeniser: Affixes, text: Text, low: int, high: int) -> tuple[int, int, int]:
     """Cut prefixes and suffixes off a chunk. Return (start, stop) of what is left, and its special case, 0 for none."""
     before = -1
@@ -134,7 +134,7 @@ def cut_affixes(tokeniser: Affixes, text: Text, low: int, high: int) -> tuple[in
     return low, high, 0
 
 
-@compiled
+@borrowing
 def cut_case(tokeniser: Affixes, text: Text, low: int, case: int) -> None:
     """Cut a special case into its tokens."""
     entry = tokeniser.cases[case]
@@ -148,7 +148,7 @@ def cut_case(tokeniser: Affixes, text: Text, low: int, case: int) -> None:
         text.cuts[i] = True
 
 
-@compiled
+@borrowing
 def cut_infixes(tokeniser: Affixes, text: Text, low: int, high: int) -> None:
     """Cut before and after infixes but for one at the start."""
     i = low
@@ -164,7 +164,7 @@ def cut_infixes(tokeniser: Affixes, text: Text, low: int, high: int) -> None:
         i = stop
 
 
-@compiled
+@borrowing
 def may_be_url(tokeniser: Affixes, text: Text, low: int, high: int) -> bool:
     """Tell whether code points [low, high) hold what each URL does, and an infix."""
     holds = infix = False
@@ -175,7 +175,7 @@ def may_be_url(tokeniser: Affixes, text: Text, low: int, high: int) -> bool:
     return infix
 
 
-@compiled
+@borrowing
 def cut_chunk(tokeniser: Affixes, text: Text, low: int, high: int, is_url: int) -> tuple[int, int]:
     """Cut a chunk, code points [low, high), into tokens.
 

@@ -18,6 +18,7 @@ import threading
 import numpy as np
 
 from curator.kernels.affixes import NO, YES
+from curator.kernels.chunk_tokens import show_chunks, show_runs
 from curator.kernels.chunks import (
     ENTRY,
     PADDING,
@@ -30,7 +31,6 @@ from curator.kernels.chunks import (
 from curator.kernels.counts import char_classes
 from curator.kernels.repeats import table_size
 from curator.kernels.spacy_rules import Tokeniser, read_tokeniser
-from curator.kernels.special_cases import show_chunks, show_runs
 
 LONGEST = 4096  # code points
 RUN = 1 << 16  # bytes

@@ -42,12 +42,12 @@ def read_tokeniser() -> Tokeniser:
     if tokenizer.token_match is not None or not needs(tokenizer.url_match.__self__, IN_URLS):
         raise ModelError("this spaCy's English has tokens or URLs by other rules than 3.8's; install spacy 3.8")
     searches = tokenizer.prefix_search, tokenizer.suffix_search, tokenizer.infix_finditer
-    classes, rules, in_urls = read_rules(*(search.__self__ for search in searches), IN_URLS)
+    classes, (prefixes, suffixes, infixes), in_urls = read_rules([search.__self__ for search in searches], IN_URLS)
     tokens, sequences = _special_cases(language)
     named = sorted({token for sequence in sequences for token in sequence})
     numbers = {token: number for number, token in enumerate(named, 1)}
     table, cases, arena, longest = _strings({case: " ".join(words) for case, words in tokens.items()}, numbers)
-    affixes = Affixes(classes, *rules, table, cases, arena, longest, in_urls)
+    affixes = Affixes(classes, prefixes, suffixes, infixes, table, cases, arena, longest, in_urls)
     return Tokeniser(affixes, _sequences(sequences, numbers), tokenizer.url_match)
 
 
