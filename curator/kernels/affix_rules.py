@@ -149,7 +149,7 @@ def _rule(path: list[Atom], form: str) -> Rule:
 
 def _classes(sets: list[Set]) -> tuple[np.ndarray, np.ndarray]:
     """Return the class of each code point, and which classes each set holds."""
-    edges = sorted({0, *(edge for one in sets for low, high in one for edge in (low, high + 1))})
+    edges = np.array(sorted({0, *(edge for one in sets for low, high in one for edge in (low, high + 1))}))
     holds = np.zeros((len(sets), len(edges)), np.bool_)  # by stretch between two edges
     for row, one in zip(holds, sets, strict=True):
         for low, high in one:
@@ -157,7 +157,7 @@ def _classes(sets: list[Set]) -> tuple[np.ndarray, np.ndarray]:
     members, of_stretch = np.unique(holds, axis=1, return_inverse=True)
     if members.shape[1] > 256:
         raise _unreadable(f"{members.shape[1]} classes of characters")
-    return np.repeat(of_stretch.astype(np.uint8), np.diff([*edges, CODES])), members
+    return np.repeat(of_stretch.astype(np.uint8), np.diff(edges, append=CODES)), members
 
 
 def _table(rules: list[Rule], named: dict[Set, int], members: np.ndarray, last: bool) -> Rules:
