@@ -14,9 +14,9 @@ SPACES = Pass("text_signals", ("spaces",))  # of filters that know no other word
 class WordFilter(Filter):
     """Measures the signals of `curator.kernels.signals` by one idea of a word.
 
-    Filters side by side with the same `words` are measured in one pass. "datatrove" needs spaCy, and costs about
-    as much again once a process knows most white-space chunks of its texts; each new one is asked of spaCy, which
-    makes the first megabytes some twenty times slower.
+    Filters side by side with the same `words` are measured in one pass. "datatrove" needs spaCy, whose rules are read
+    once a process, in some seconds. It costs about as much again once the process knows most white-space chunks of
+    its texts, and two to three times as much on the first megabytes.
     """
 
     words: Literal["spaces", "datatrove"] = "spaces"  # text.split(), or datatrove's: tokens of spaCy's blank English
@@ -36,6 +36,6 @@ class WordFilter(Filter):
     def check(self, output: str) -> None:
         """Raise ModelError where the words need spaCy and it is not installed."""
         if self.words == "datatrove":
-            from curator.kernels.datatrove_words import check_spacy
+            from curator.kernels.spacy_rules import check_spacy
 
             check_spacy()

@@ -24,7 +24,20 @@ def compiled(function: Kernel) -> Kernel:
     Numba's cache notices a change in the function's own file only, not in those it calls into, which
     would be stale bits; so the stamp that its entries are kept under is that of all kernel sources.
     """
-    version: Any = njit(nogil=True, cache=True, error_model="numpy")(function)
+    return _compiled(function)
+
+
+def borrowing(function: Kernel) -> Kernel:
+    """Compile a small function that only compiled ones call, which makes no array and keeps none.
+
+    It counts no references to its arrays. Numba would, two atomic steps an array and call: more than such a
+    function does, where tuples of tables are handed down.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def _compiled(function: Kernel, **options: bool) -> Kernel:
+    version: Any = njit(nogil=True, cache=True, error_model="numpy", **options)(function)
     version._cache._cache_file._source_stamp = _sources()
     made: Kernel = version
     return made

@@ -21,10 +21,10 @@ ENTRY = np.dtype(
         ("shown_bytes", np.uint32),
         ("head", np.uint8),  # numbers of the first and the last token, 0 for most
         ("tail", np.uint8),
-        ("risk", np.uint8),  # HEAD, TAIL: its tokens may depend on what stands before, after it
+        ("found", np.bool_),  # a special case is in its tokens: what stands beside the chunk may forbid it
+        ("url", np.uint8),  # whether it is a URL but for affixes: NO, YES, or UNKNOWN where nothing depends on it
     ]
 )
-HEAD, TAIL = 1, 2
 PADDING = 64  # bytes that a copy may go beyond what it copies
 
 
@@ -147,30 +147,29 @@ def entangled(
     ids: np.ndarray,
     entries: np.ndarray,
     pairs: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+    most: int,
+) -> np.ndarray:
     """Find the chunks whose tokens may depend on their neighbours.
 
-    Chunks are linked where one space stands between them and pairs[tail, head] holds. Return (start, stop)
-    of each run of linked chunks in which some link touches a side at risk.
+    Chunks are linked where one space stands between them and pairs[tail, head] holds, up to `most` bytes. Return
+    (start, stop) of each run of linked chunks in some of which a special case was found.
     """
-    starts, stops, n = np.empty(len(begins), np.int64), np.empty(len(begins), np.int64), 0
+    runs, n = np.empty((len(begins) // 2, 2), np.int64), 0
     for t in range(len(first) - 1):
-        start, risky = first[t], False
+        start, found = first[t], False
         for k in range(first[t], first[t + 1]):
-            linked = touched = False
+            here = entries[ids[k]]
+            found = found or here.found
             if k + 1 < first[t + 1]:
                 end = begins[k] + signed(lengths[k])
-                left, right = entries[ids[k]], entries[ids[k + 1]]
-                linked = pairs[left.tail, right.head] and begins[k + 1] == end + 1 and data[end] == ord(" ")
-                touched = left.risk & TAIL != 0 or right.risk & HEAD != 0
-            if linked:
-                risky = risky or touched
-                continue
-            if risky:
-                starts[n], stops[n] = start, k + 1
+                linked = begins[k + 1] == end + 1 and pairs[here.tail, entries[ids[k + 1]].head]
+                if linked and data[end] == ord(" ") and end + 1 + signed(lengths[k + 1]) - begins[start] <= most:
+                    continue
+            if found and k > start:
+                runs[n] = start, k + 1
                 n += 1
-            start, risky = k + 1, False
-    return starts[:n].copy(), stops[:n].copy()
+            start, found = k + 1, False
+    return runs[:n].copy()
 
 
 @compiled

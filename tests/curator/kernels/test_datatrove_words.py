@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from curator.errors import ModelError
 from curator.filter.gopher import GopherQuality
-from curator.kernels import datatrove_words
+from curator.kernels import spacy_rules
 from curator.kernels.arrow import flatten
-from curator.kernels.datatrove_words import LONGEST, SIMPLE, KnownChunks, Tokeniser
+from curator.kernels.datatrove_words import LONGEST, RUN, KnownChunks
+from curator.kernels.spacy_rules import Tokeniser, read_tokeniser
 
 needs_spacy = pytest.mark.skipif(
     importlib.util.find_spec("spacy") is None, reason="spaCy is not installed: pip install 'millrace[datatrove-words]'"
@@ -29,11 +30,53 @@ PLAIN = [
 ]
 # "x):" holds the special case "):", but not where ": - )" stands across the spaces after it
 TORN = ["x):", "f(y):", ":", ")", "(", "-", "'", "''", "x''", "-)", "((", "a:*", "*", "x", "o)", "(o", "d."]
+# Pieces of which affixes, infixes, numbers, URLs and special cases are made
+AFFIXED = [
+    *"aAzZé中я019.,:;!?()[]{}<>'\"`-–—_=+*^/#$%&@|~\\°²̀",
+    *(
+        "..",
+        "...",
+        "…",
+        "……",
+        "--",
+        "’s",
+        "'s",
+        "’",
+        "“",
+        "”",
+        "US$",
+        "€",
+        "km",
+        "m²",
+        "°C",
+        "n't",
+        "'re",
+        "😀",
+        "x",
+        "O",
+    ),
+    *(
+        "foo",
+        "Bar",
+        "U.S.",
+        "a.m.",
+        "e.g.",
+        ":)",
+        "www.",
+        "http://",
+        ".com",
+        ":80",
+        "?q=",
+        "10.0",
+        "192.168.0.1",
+        "C++",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
 def tokeniser() -> Tokeniser:
-    return Tokeniser()
+    return read_tokeniser()
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +124,13 @@ def test_words_are_those_of_spacy(tokeniser, spacy_words, texts):
 @needs_spacy
 def test_the_neighbour_across_a_space_decides(tokeniser, spacy_words):
     assert separated(KnownChunks(tokeniser), ["x): -", "x): - )"]) == [["x", "):", "-"], ["x", ")", ":", "-", ")"]]
-    changed = [text for text in adversarial(2, 3000) if _by_chunks(tokeniser, text) != spacy_words(text)]
+    changed = [text for text in adversarial(2, 3000) if _by_chunks(spacy_words, text) != spacy_words(text)]
     assert len(changed) > 20
     assert separated(KnownChunks(tokeniser), changed) == [*map(spacy_words, changed)]
 
 
-def _by_chunks(tokeniser: Tokeniser, text: str) -> list[str]:
-    return [word for chunk in text.split() for word in tokeniser.words(chunk)]
+def _by_chunks(spacy_words, text: str) -> list[str]:
+    return [word for chunk in text.split() for word in spacy_words(chunk)]
 
 
 @needs_spacy
@@ -104,14 +147,39 @@ def test_what_is_known_already_changes_nothing(tokeniser):
 
 @needs_spacy
 @settings(max_examples=300, deadline=None)
-@given(chunks=st.lists(st.from_regex(SIMPLE, fullmatch=True), min_size=1, max_size=30))
-def test_simple_chunks_need_no_spacy(tokeniser, chunks):
-    rules = [*tokeniser._language.tokenizer.rules]
-    chunks += [rules[len(chunk) * 37 % len(rules)] + chunk[-1] for chunk in chunks]
-    chunks = ["".join(chunk.split()) for chunk in chunks if chunk.split()]
-    looked_up, asked = tokeniser.look_up(chunks), tokeniser.tokenise(chunks)
-    assert looked_up[0] == asked[0]
-    assert [*map(list, looked_up[2:])] == [*map(list, asked[2:])]
+@given(chunks=st.lists(st.lists(st.sampled_from(AFFIXED), min_size=1, max_size=8).map("".join), max_size=30))
+def test_affixes_and_infixes_are_those_of_spacy(tokeniser, spacy_words, chunks):
+    assert separated(KnownChunks(tokeniser), chunks) == [*map(spacy_words, chunks)]
+
+
+@needs_spacy
+def test_every_special_case_is_known_with_affixes_too(tokeniser, spacy_words):
+    import spacy
+
+    cases = [case for case in spacy.blank("en").tokenizer.rules if case.split()]
+    chunks = [
+        f"{left}{case}{right}" for case in cases for left in ("", "(", '"', "x") for right in ("", ".", "),", "s")
+    ]
+    assert separated(KnownChunks(tokeniser), chunks) == [*map(spacy_words, chunks)]
+
+
+@needs_spacy
+def test_unseen_chunks_ask_only_for_urls(tokeniser, spacy_words):
+    asked: list[str] = []
+    known = KnownChunks(tokeniser._replace(is_url=lambda text: asked.append(text) or tokeniser.is_url(text)))
+    text = '(well-known) U.S.-based don\'t a.com/b=c, "e.g.:" 1.5km http://a.b.org/c-d). x,y. end.Of x=y.z foo.bar'
+    assert separated(known, [text, text]) == [spacy_words(text)] * 2
+    assert asked == ["a.com/b=c", "http://a.b.org/c-d", "end.Of", "x=y.z"]
+
+
+@needs_spacy
+def test_a_long_run_of_linked_chunks_is_cut(tokeniser, spacy_words):
+    unit = "x): - ) "  # a case across a space, and one within that it forbids, in every other word
+    whole, pieces = unit * (RUN // len(unit) // 2), unit * (3 * RUN // len(unit))
+    assert separated(KnownChunks(tokeniser), [whole]) == [spacy_words(whole)]
+    found, known = separated(KnownChunks(tokeniser), [pieces, "a " + pieces]), KnownChunks(tokeniser)
+    assert "".join(found[0]) == pieces.replace(" ", "")
+    assert found[1] == ["a", *found[0]] == separated(known, ["a " + pieces])[0]
 
 
 @needs_spacy
@@ -139,7 +207,7 @@ def test_many_chunks_outgrow_the_first_tables(tokeniser):
 
 
 def test_without_spacy_the_extra_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(datatrove_words.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(spacy_rules.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"pip install 'millrace\[datatrove-words\]'"):
         GopherQuality(words="datatrove").check(str(tmp_path))
     GopherQuality().check(str(tmp_path))
