@@ -2,7 +2,8 @@
 
 The first line end would end the text, the word `</s>` too, and a word that begins with `__label__` would be taken
 for a label. So line ends and `</s>` become spaces, and `__label__` becomes `label`, with all underscores before it
-(of `____label____` one more would be left). Nothing else changes; case is kept unless asked. fastText itself parts words at ASCII white space and NUL, and at nothing else.
+(of `____label____` one more would be left). Nothing else changes; case is kept unless asked. fastText itself parts
+words at ASCII white space and NUL, and at nothing else.
 """
 
 from __future__ import annotations
