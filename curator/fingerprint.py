@@ -21,22 +21,23 @@ def digest(*said: Any) -> str:
 
 
 def of_stage(stage: Stage) -> str:
-    """Fingerprint a stage: class, version, settings, content of files it names, its libraries."""
+    """Fingerprint a stage: class, version, settings, content of files it names, their names where they tell
+    something, its libraries."""
     settings = fields(stage)
     for name in PLACES if isinstance(stage, Reader) else ():
         settings.pop(name, None)
-    return _of(stage, settings)
+    return _of(stage, settings, stage.file_names())
 
 
 def of_sketch(stage: CorpusStage) -> str:
     """Fingerprint what shapes a corpus stage's sketch: a new threshold leaves its sketches as they are."""
-    return _of(stage, {name: value for name, value in fields(stage).items() if name in stage.sketch_fields})
+    return _of(stage, {name: value for name, value in fields(stage).items() if name in stage.sketch_fields}, [])
 
 
-def _of(stage: Stage, settings: dict[str, Any]) -> str:
+def _of(stage: Stage, settings: dict[str, Any], names: list[Any]) -> str:
     named = {name: [*map(of_file, urls)] for name, urls in stage.named_files().items() if name in settings}
     versions = [unicodedata.unidata_version, *map(importlib.metadata.version, stage.libraries)]
-    return digest(type(stage).__name__, stage.version, settings | named, versions)
+    return digest(type(stage).__name__, stage.version, settings | named, versions, *names)
 
 
 def of_file(url: str) -> str:

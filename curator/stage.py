@@ -49,6 +49,10 @@ class Stage:
         """Return the files, by field, whose content shapes the output."""
         return {name: (getattr(self, name),) for name in self.files if getattr(self, name)}
 
+    def file_names(self) -> list[Any]:
+        """Return what of the names of its files, beside their content, shapes the output. Default: nothing."""
+        return []
+
     def check(self, output: str) -> None:
         """Raise a CuratorError for what is known to be wrong before anything is read into the run folder
         `output`. Default: nothing is."""

@@ -7,12 +7,17 @@ import os
 from typing import Any
 
 from curator.errors import ModelError
-from millrace import storage
+from millrace import storage, tables
+
+
+def load(path: str) -> Any:
+    """Return the tokenizer of a tokenizer.json, made once a process and content of the file. Raises ModelError where
+    it is not one."""
+    return _load(path, str(tables.checksum(path)["xxh3"]))
 
 
 @functools.lru_cache(maxsize=2)
-def load(path: str) -> Any:
-    """Return the tokenizer of a tokenizer.json. Raises ModelError where it is not one."""
+def _load(path: str, checksum: str) -> Any:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # a worker has one core; Dask has the others
     from tokenizers import Tokenizer
 

@@ -65,6 +65,10 @@ class C4BadWords(Filter):
     def named_files(self) -> dict[str, tuple[str, ...]]:
         return {"words": tuple(map(_existing, self.words))}
 
+    def file_names(self) -> list[Any]:
+        """Return the lists' languages."""
+        return [*map(language, self.words)]
+
     def check(self, output: str) -> None:
         for url in self.words:
             _patterns(url)

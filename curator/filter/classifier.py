@@ -41,6 +41,7 @@ class ClassifierFilter(Filter):
     seed: int = 0  # of the draws
 
     reads: ClassVar = {"text": "string"}
+    version: ClassVar = VERSION  # of what the model reads of a text
     libraries: ClassVar = ("fasttext",)
     files: ClassVar = ("model",)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ import yaml
 from curator import frames, kernels
 from curator.errors import SpecError
 from curator.stage import Column, Filter, Frame, Rule, Schema, at_least, at_most
-from millrace import storage
+from millrace import storage, tables
 from millrace.config import build
 from millrace.errors import ConfigError
 
@@ -105,6 +105,10 @@ class LanguageQuality(Filter):
         at_least("few_alpha_words", "language_alpha_words", "min_alpha_words"),
     )
 
+    def named_files(self) -> dict[str, tuple[str, ...]]:
+        """Return the table: ours shapes the output as one of the user's does."""
+        return {"table": (place_of(self.table),)}
+
     def check(self, output: str) -> None:
         """Raise SpecError for a table that cannot be read."""
         table(self.table)
@@ -168,13 +172,22 @@ def _rows(lang: Column, names: list[str]) -> np.ndarray:
     return chosen
 
 
-@functools.lru_cache(maxsize=8)
+def place_of(path: str) -> str:
+    """Return the URL of a table, of ours if `path` is empty."""
+    return storage.absolute(path) if path else str(Path(__file__).with_name(TABLE))
+
+
 def table(path: str) -> dict[str, LanguageRules]:
-    """Return the rules by language of a YAML file, ours if `path` is empty. Raises SpecError."""
+    """Return the rules by language of a YAML file, ours if `path` is empty; read once a process and content of the
+    file. Raises SpecError."""
+    return _table(path, str(tables.checksum(place_of(path))["xxh3"]))
+
+
+@functools.lru_cache(maxsize=8)
+def _table(path: str, checksum: str) -> dict[str, LanguageRules]:
     place = path or TABLE
     try:
-        ours = resources.files(__package__).joinpath(TABLE)
-        said = yaml.safe_load(storage.read_bytes(storage.absolute(path)) if path else ours.read_bytes())
+        said = yaml.safe_load(storage.read_bytes(place_of(path)))
         rules = {str(name): build(LanguageRules, values or {}) for name, values in said.items()}
     except (yaml.YAMLError, ConfigError, AttributeError, TypeError) as error:
         raise SpecError(f"{place} is no table of languages: {' '.join(str(error).split())}") from None

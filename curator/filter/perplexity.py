@@ -22,6 +22,7 @@ from millrace.config import did_you_mean
 Score = Callable[[str], float]  # words of a line -> log10 probability, begin and end of sentence included
 Lines = Callable[[str], list[str]]
 
+LARGEST = 38.5  # powers of ten below are float32
 BUCKETS = ("head", "middle", "tail")
 
 # What CCNet writes for punctuation of other scripts (facts of its text_normalizer).
@@ -135,11 +136,13 @@ class Perplexity(Filter):
 
 
 def perplexity(lines: list[str], score: Score) -> float:
-    """Return 10 ** (-log10 probability / words) of lines, NaN where they hold no word."""
+    """Return 10 ** (-log10 probability / words) of lines: NaN where they hold no word, infinite beyond float32, as
+    of words that a model without <unk> lacks (KenLM takes 1e-100 for them)."""
     words = sum(len(line.split()) for line in lines)
     if not words:
         return float("nan")
-    return float(10.0 ** (-sum(map(score, lines)) / (words + len(lines))))
+    exponent = -sum(map(score, lines)) / (words + len(lines))
+    return float(10.0**exponent) if exponent < LARGEST else float("inf")
 
 
 def normalised(text: str) -> str:

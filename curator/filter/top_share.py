@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -52,7 +54,7 @@ class TopShare(CorpusStage):
         lowest = self.best == "lowest"
         first = [_Count(corpus.alive, parts, self.score, lowest) for parts in groups]
         upper = sum(corpus.map("ranking scores", _count, first), np.zeros(1 << 16, np.int64))
-        wanted = int(np.ceil(self.share * upper.sum()))
+        wanted = wanted_of(self.share, int(upper.sum()))
         if not wanted:
             return BetterThan(self.score, None, lowest)
         high, left = _last(upper, wanted)
@@ -112,6 +114,12 @@ def _count(task: _Count) -> np.ndarray:
             halves = keys[halves == task.high] & np.uint32(0xFFFF)
         counts += np.bincount(halves, minlength=1 << 16)
     return counts
+
+
+def wanted_of(share: float, documents: int) -> int:
+    """Return how many documents a share holds, rounded up: of the share as it is written, for 0.07 as a binary
+    fraction of 100 documents is more than seven."""
+    return math.ceil(Fraction(str(share)) * documents)
 
 
 def _last(counts: np.ndarray, wanted: int) -> tuple[int, int]:

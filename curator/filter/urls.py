@@ -90,6 +90,10 @@ class UrlFilter(Filter):
     def named_files(self) -> dict[str, tuple[str, ...]]:
         return {name: tuple(file.url for file in files) for name, files in self._files() if files}
 
+    def file_names(self) -> list[Any]:
+        """Return the lists' names, which `url_rule` says."""
+        return [[file.url.rpartition("/")[2] for file in files] for _, files in self._files()]
+
     def check(self, output: str) -> None:
         self.index()
 

@@ -12,6 +12,7 @@ the second one on that a process sees: a workaround for a fault in spaCy. It is 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 
@@ -68,7 +69,7 @@ class KnownChunks:
     def separated(self, offsets: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the texts with their words apart; see the function of this name."""
         first, begins, lengths = cut_chunks(offsets, data, char_classes(), LONGEST)
-        with self._lock:
+        with self._lock, self._whole():
             if self._filled[0] > self._most:
                 self._empty()
             ids = self._find(data, begins, lengths)
@@ -78,6 +79,15 @@ class KnownChunks:
                 self._show_runs(runs, data, begins, lengths, ids)
             entries, arena = self._entries, self._arena  # what they hold so far stays as it is
         return write_shown(first, ids, entries, arena)
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Empty the table where work on it is broken off: it would hold chunks without their tokens."""
+        try:
+            yield
+        except BaseException:
+            self._empty()
+            raise
 
     def _find(self, data: np.ndarray, begins: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the entry of each chunk; chunks not seen before are tokenised."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,20 @@ from curator.errors import ModelError
 
 KINDS = {"PERSON": "person", "LOCATION": "location"}  # Presidio's names and ours
 MIN_SCORE = 0.5  # of 0 to 1; spaCy's entities have 0.85 in Presidio
+
+
+def is_package(model: str) -> bool:
+    """Tell whether a spaCy model is an installed package, as spaCy does."""
+    try:
+        return bool(importlib.metadata.distribution(model))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def files_of(model: str) -> tuple[str, ...]:
+    """Return the files of a model that is a folder, sorted; of a package none."""
+    files = () if is_package(model) else sorted(path for path in Path(model).rglob("*") if path.is_file())
+    return tuple(map(str, files))
 
 
 def check(model: str) -> None:

@@ -78,7 +78,14 @@ class RedactPii(Edit):
 
     @property
     def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("presidio-analyzer", "spacy") if self.presidio else ()
+        if not self.presidio:
+            return ()
+        return ("presidio-analyzer", "spacy", *([self.model] if presidio.is_package(self.model) else []))
+
+    def named_files(self) -> dict[str, tuple[str, ...]]:
+        """Return the files of a model that is a folder; one that is a package is known by its version."""
+        files = presidio.files_of(self.model) if self.presidio else ()
+        return {"model": files} if files else {}
 
     @property
     def signals(self) -> dict[str, str]:  # type: ignore[override]

@@ -159,6 +159,21 @@ def test_a_changed_list_is_another_fingerprint(tmp_path):
     assert prints[0] != prints[1]
 
 
+def test_a_list_of_another_language_is_another_fingerprint(tmp_path):
+    """Its name tells the language, and so where its entries may stand."""
+    from curator import fingerprint
+
+    prints, decisions = [], []
+    for name in ("en", "ja", "lists/en.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("heck")
+        prints.append(fingerprint.of_stage(C4BadWords((str(path),))))
+        decisions += found(C4BadWords((str(path),)), ["checker"])
+    assert decisions == [None, "heck", None]
+    assert prints[0] == prints[2] != prints[1]
+
+
 def test_one_name_where_names_are_expected_is_refused():
     from curator import spec
 

@@ -272,6 +272,9 @@ def test_characters_per_token(tmp_path):
     assert [row["code_characters_per_token"] for row in rows] == [3.0, 5 / 3, None, None]
     assert reasons("a a a\n" * 12, "c", tokenizer=str(path), min_comments=None) == ["many_tokens"]
     assert stage.named_files() == {"tokenizer": (str(path),)}
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("a", "isolated")
+    path.write_text(tokenizer.to_str())  # what the process has read before does not matter
+    assert [row["code_characters_per_token"] for row in measured(["aaaa a"], ["c"], stage)] == [1.0]
     (tmp_path / "broken.json").write_text("{}")
     with pytest.raises(ModelError, match=r"broken\.json is not a tokenizer\.json"):
         CodeQuality(tokenizer=str(tmp_path / "broken.json"))

@@ -19,6 +19,7 @@ from curator.errors import InputError, SpecError
 from curator.filter.benchmarks import listing, read_items
 from curator.filter.contamination import Decontaminate, matches
 from curator.filter.contamination_cuts import widened
+from curator.fingerprint import of_sketch, of_stage
 from curator.kernels.arrow import flatten
 from curator.kernels.ngram_sets import collect, find
 from curator.report import write_report
@@ -168,6 +169,13 @@ def test_says_what_of_a_benchmark_was_found(tmp_path):
     assert page
     assert "benchmark.jsonl:1" in shown
     assert 'id="contamination"' in shown
+
+
+def test_the_name_of_a_benchmark_is_in_the_fingerprint_of_the_fit_but_not_of_the_sketch(tmp_path):
+    path = write_jsonl(tmp_path / "items.jsonl", [{"text": "one two three"}])
+    stages = [Decontaminate({name: str(path)}) for name in ("a", "b")]
+    assert of_stage(stages[0]) != of_stage(stages[1])
+    assert of_sketch(stages[0]) == of_sketch(stages[1])
 
 
 def test_an_ngram_in_many_documents_is_no_evidence(tmp_path):

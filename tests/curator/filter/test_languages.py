@@ -8,8 +8,10 @@ import yaml
 
 from benchmarks import language_rules
 from curator.errors import SpecError
+from curator.filter import languages
 from curator.filter.gopher import GopherQuality
 from curator.filter.languages import MOST_WORDS, UNKNOWN, LanguageQuality, table
+from curator.fingerprint import of_stage
 from curator.run.batches import first_reasons
 from tests.curator.filter.test_gopher import PROSE, generated
 
@@ -148,3 +150,17 @@ def test_the_shipped_table_is_what_the_script_makes(shared):
     assert yaml.safe_load(language_rules.as_yaml(made)) == yaml.safe_load(
         (language_rules.Path(language_rules.languages.__file__).with_name("languages.yaml")).read_text()
     )
+
+
+def test_a_table_that_changes_is_read_again_and_a_fingerprint_holds_ours_too(tmp_path, monkeypatch):
+    place = tmp_path / "mine.yaml"
+    stage = LanguageQuality(min_words=1, min_stop_words=1, table=str(place))
+    place.write_text("default: {}\nen: {stop_words: [the]}\n")
+    first = of_stage(stage)
+    assert reasons(stage, ["the cat"], ["en"]) == [""]
+    place.write_text("default: {}\nen: {stop_words: [cats]}\n")
+    assert reasons(stage, ["the cat"], ["en"]) == ["few_stop_words"]
+    assert of_stage(stage) != first
+    shipped = of_stage(LanguageQuality())
+    monkeypatch.setattr(languages, "place_of", lambda path: str(place))
+    assert of_stage(LanguageQuality()) != shipped

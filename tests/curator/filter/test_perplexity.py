@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -142,3 +143,9 @@ def test_bad_model_files_are_one_line(tmp_path, model):
     for name, said in (("bad.arpa", "is not a SentencePiece model"), ("none", "there is no model file")):
         with pytest.raises(ModelError, match=said):
             Perplexity(model, sentencepiece=str(tmp_path / name)).check("")
+
+
+@pytest.mark.parametrize("each", [-38.4, -38.6, -100.0, -1000.0])
+def test_words_without_a_probability_give_no_overflow(each):
+    found = np.float64(perplexity(["x y z"], lambda line: 4 * each)).astype(np.float32)
+    assert found == (np.float32(10**38.4) if each == -38.4 else np.inf)

@@ -55,6 +55,11 @@ def test_a_run_keeps_what_sorting_would(tmp_path, best, share):
         assert file.read_bytes() == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes()
 
 
+@given(st.integers(1, 1000), st.integers(0, 10**9))
+def test_a_share_is_what_it_says(thousandths, documents):
+    assert top_share.wanted_of(thousandths / 1000, documents) == -(-thousandths * documents // 1000)
+
+
 def test_the_best_tenth_by_a_classifier(tmp_path):
     model = write_fasttext(tmp_path / "two.bin", known={"hq": ["good"], "lq": ["bad"]})
     rows = [{"id": str(i), "text": "good " * i + "bad " * (40 - i)} for i in range(40)]

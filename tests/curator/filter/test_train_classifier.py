@@ -88,6 +88,9 @@ def test_a_text_is_one_line_without_words_that_mean_something_to_fasttext(tmp_pa
     said = prepared(pa.array(["A\nb </s> __label__lq c\r\n", None]), False).to_pylist()
     assert said == ["A b   labellq c\r ", None]
     assert prepared(pa.array(["A </S> __LABEL__É"]), True).to_pylist() == ["a   labelé"]
+    nested = ["____label____hq", "_____label__label__x", "<</s>/s>", "__label____label__", "a__label__b_label_"]
+    said = prepared(pa.array(nested), False).to_pylist()
+    assert said == ["label__hq", "labellabel__x", "< /s>", "labellabel", "alabelb_label_"]
     record = trained(tmp_path / "m.bin", texts(["river", "valley"], 90, 1, "__label__spam </s>\n"))
     assert record["holdout"]["roc_auc"] == 1.0  # what stands behind </s> and the line end was read
     with pytest.raises(ModelError, match="It has 2: hq, lq"):

@@ -12,6 +12,7 @@ import pytest
 import curator
 from curator import Pipeline, UrlFilter, frames
 from curator.errors import InputError, SpecError
+from curator.fingerprint import of_stage
 from curator.run.folder import RunFolder
 from curator.why import why
 from tests.corpus import write_parts
@@ -178,6 +179,14 @@ def test_other_bad_lists(tmp_path):
         UrlFilter(domains=str(tmp_path / "absent")).check("run")
     with pytest.raises(SpecError, match="domains is 7; it must be a path"):
         UrlFilter(domains=7)
+
+
+def test_the_name_of_a_list_is_in_the_fingerprint_and_its_folder_is_not(tmp_path):
+    """The ledger says the name."""
+    (tmp_path / "moved").mkdir()
+    places = ((tmp_path, "a.txt"), (tmp_path, "b.txt"), (tmp_path / "moved", "a.txt"))
+    prints = [of_stage(UrlFilter(domains=listed(folder, name, "b.com"))) for folder, name in places]
+    assert prints[0] == prints[2] != prints[1]
 
 
 def test_the_ledger_names_list_and_rule(tmp_path):

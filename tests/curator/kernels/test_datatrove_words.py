@@ -183,6 +183,20 @@ def test_a_long_run_of_linked_chunks_is_cut(tokeniser, spacy_words):
 
 
 @needs_spacy
+def test_work_broken_off_leaves_no_chunk_without_its_tokens(tokeniser, monkeypatch):
+    known = KnownChunks(tokeniser)
+
+    def stopped(self: Tokeniser, chunks: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tokeniser, "look_up", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            separated(known, ["don't stop"])
+    assert separated(known, ["don't stop"]) == [["do", "n't", "stop"]]
+
+
+@needs_spacy
 def test_a_very_long_chunk_is_cut(tokeniser):
     text = "é" * (2 * LONGEST + 1)
     assert [*map(len, separated(KnownChunks(tokeniser), [text])[0])] == [LONGEST, LONGEST, 1]

@@ -277,6 +277,18 @@ def test_presidio_that_is_not_there_is_one_clear_line(monkeypatch):
         RedactPii(presidio=True).check("run")
 
 
+def test_a_model_of_names_is_known_by_its_files_or_its_version(tmp_path):
+    (tmp_path / "ner").mkdir()
+    for name in ("meta.json", "ner/model"):
+        (tmp_path / name).write_text(name)
+    stage = RedactPii(presidio=True, model=str(tmp_path))
+    assert stage.named_files() == {"model": (str(tmp_path / "meta.json"), str(tmp_path / "ner/model"))}
+    assert stage.libraries == ("presidio-analyzer", "spacy")
+    package = RedactPii(presidio=True, model="numpy")  # any distribution that is installed
+    assert (package.named_files(), package.libraries[-1]) == ({}, "numpy")
+    assert (RedactPii(model="numpy").named_files(), RedactPii(model="numpy").libraries) == ({}, ())
+
+
 @pytest.fixture
 def named_places(tmp_path):
     """A spaCy model that knows one person and one place, by rule: no download."""
