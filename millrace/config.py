@@ -63,7 +63,8 @@ def convert(value: Any, hint: Any, name: str) -> Any:
     elif origin is dict and isinstance(value, Mapping):
         return {convert(k, arguments[0], name): convert(v, arguments[1], name) for k, v in value.items()}
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        if value == value:  # a limit of NaN would reject nothing
+            return float(value)
     elif hint is type(None) and value is None:
         return None
     elif isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):

@@ -45,6 +45,9 @@ class Rules:
         self.texts.append(texts)
         self.lines.append(lines.astype(np.int32))
 
+    def __len__(self) -> int:
+        return sum(map(len, self.texts))
+
     def whole(self) -> pa.Array:
         """Return all rules as one array."""
         return pa.concat_arrays([pa.array([], pa.large_string()), *self.texts])

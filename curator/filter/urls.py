@@ -104,7 +104,8 @@ class UrlFilter(Filter):
     def index(self) -> Index:
         """Return the lists as they are matched, read once a process and state of the files.
 
-        Raises InputError for a list with a line that it cannot hold, StorageError where a glob matches no file.
+        Raises InputError for a list with a line that it cannot hold, and where all files of a setting together hold
+        no rule; StorageError where a glob matches no file.
         """
         return _index(self._files())
 
@@ -232,9 +233,10 @@ def _index(listing: tuple[tuple[str, tuple[File, ...]], ...]) -> Index:
     named, patterned, expressions, parts = Rules(), Rules(), Rules(), Rules()
     for file in files["domains"]:
         named.add(file.url, *url_lists.domains(file))
+    domains = len(named)
     for file in files["urls"]:
         named.add(file.url, *url_lists.addresses(file))
-    before = sum(map(len, named.texts))
+    before = len(named)
     compared = [pattern for file in files["adblock"] for pattern in _adblock(file, named, patterned, refused)]
     for file in files["regexes"]:
         lines, numbers = url_lists.uncommented(file)
@@ -250,6 +252,14 @@ def _index(listing: tuple[tuple[str, tuple[File, ...]], ...]) -> Index:
         ("regexes", expressions, _alternatives(expressions.whole().to_pylist(), "{}", False)),
     )
     kinds = {kind: _words(files[f"{kind}_words"], kind != "strict") for kind in ("strict", "hard", "soft")}
+    held = {
+        "domains": domains, "urls": before - domains, "regexes": len(expressions), "substrings": len(parts),
+        "adblock": len(named) - before + len(patterned) + refused.total(),
+        **{f"{kind}_words": len(words.words) for kind, words in kinds.items()},
+    }  # fmt: skip
+    for kind, rules in held.items():
+        if files[kind] and not rules:
+            raise InputError(f"UrlFilter.{kind}: {', '.join(file.url for file in files[kind])} holds no rule")
     begins = np.array([p.begins for p in compared], np.uint8)
     closed, spares = (np.array(flags, bool) for flags in ([p.closed for p in compared], [p.spares for p in compared]))
     table = patterns(*flatten(_strings([p.text for p in compared])), begins, closed, spares)

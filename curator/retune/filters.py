@@ -27,8 +27,8 @@ class Decider:
 
     @property
     def tunable(self) -> list[str]:
-        """The settings that change what is decided and nothing that is measured."""
-        limits = [rule.limit for rule in self.stage.rules if getattr(self.stage, rule.limit) is not None]
+        """The settings that change what is decided and nothing that is measured: limits that are None too."""
+        limits = [rule.limit for rule in self.stage.rules]
         fields = {field.name for field in dataclasses.fields(self.stage)}  # type: ignore[arg-type]
         return [name for name in dict.fromkeys([*limits, *self.stage.decides]) if name in fields]
 

@@ -83,7 +83,7 @@ def retune(folder: RunFolder, settings: list[str], output: str = "") -> Retuned:
     ids = {doc_id for border in borders for _, doc_id in (*border.passing, *border.falling)}
     return Retuned(
         folder, run, before, after, made, was, now, kept, dropped, ratio,
-        _estimate(before, made) if kept or dropped or now.unknown.documents else "",
+        _estimate(before, made) if kept or dropped or was.dropped.sum() != now.dropped.sum() else "",
         borders, excerpts(folder, run, ids),
     )  # fmt: skip
 

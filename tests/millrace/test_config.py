@@ -41,6 +41,7 @@ def test_values_become_what_the_fields_say():
         ("words", None, "None"),
         ("share", "high", "float"),
         ("share", True, "float"),
+        ("share", float("nan"), "Settings.share is nan; it must be float"),
         ("name", 3, "str"),
         ("exact", 1, "bool"),
         ("exact", "yes", "bool"),

@@ -171,6 +171,21 @@ def test_a_bad_list_is_one_line(tmp_path, kind, text, said):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["domains", "urls", "adblock", "substrings", "regexes", "strict_words", "soft_words"])
+@pytest.mark.parametrize("text", ["", "\n \r\n", "{}comment\n"])
+def test_lists_without_a_rule_are_refused_unless_another_of_the_setting_has_one(tmp_path, kind, text):
+    empty = listed(tmp_path, "empty", text.format("!" if kind == "adblock" else "# "))
+    with pytest.raises(InputError, match=f"UrlFilter.{kind}: .*empty holds no rule"):
+        UrlFilter(**{kind: empty}).check("run")
+    UrlFilter(**{kind: [empty, listed(tmp_path, "list", "ads.example\n")]}).check("run")
+
+
+def test_adblock_lists_of_rules_that_cannot_apply_are_no_mistake(tmp_path):
+    stage = UrlFilter(adblock=listed(tmp_path, "list", "/banner/*$image\n##.ad\n"))
+    stage.check("run")
+    assert stage.refused.total() == 2
+
+
 def test_other_bad_lists(tmp_path):
     (tmp_path / "list").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="cannot be read as a list"):

@@ -263,3 +263,36 @@ def test_filters_that_only_measure_give_a_report_and_a_table_without_rules(tmp_p
     assert retuned.was.kept.documents == retuned.now.kept.documents == len(kept(tmp_path / "run")) > 0
     assert set(pq.read_table(tmp_path / "fates.parquet")["kept_after"].to_pylist()) == {True}
     assert "all rules together" in say(retuned)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, 0.8), (0.8, None)])
+def test_a_limit_that_the_run_had_off_can_be_set_and_one_it_had_on_can_be_taken_off(tmp_path, before, after):
+    glob = write_parts(tmp_path / "in", documents(120, seed=5), 2)
+    for name, letters in (("before", before), ("after", after)):
+        stage = curator.CodeQuality(language="url", min_lines=None, min_comments=None, min_letters=letters)
+        Pipeline([curator.ReadJsonl(glob), stage]).run(str(tmp_path / name), workers=0)
+    said = "null" if after is None else str(after)
+    retuned = retune(
+        RunFolder(str(tmp_path / "before")), [f"CodeQuality.min_letters={said}"], str(tmp_path / "fates.parquet")
+    )
+    fates = pq.read_table(tmp_path / "fates.parquet").to_pylist()
+    assert {fate["id"] for fate in fates if fate["kept_after"]} == kept(tmp_path / "after")
+    assert (retuned.newly_dropped if before is None else retuned.newly_kept) > 0
+    assert f"-> {said}" in say(retuned)
+
+
+def test_a_share_is_an_estimate_although_no_kept_document_changes(tmp_path):
+    glob = write_parts(tmp_path / "in", documents(120, seed=5), 2)
+
+    def run(name, score):
+        stages = [curator.IdentifyLanguage(keep=(), min_score=score), curator.TopShare("lang_score", share=0.5)]
+        Pipeline([curator.ReadJsonl(glob), *stages]).run(str(tmp_path / name), workers=0)
+        return kept(tmp_path / name)
+
+    was = run("run", 0.0)
+    tables = [pq.read_table(path) for path in (tmp_path / "run" / "documents").iterdir()]
+    limit = float(pa.compute.min(pa.concat_tables(tables)["lang_score"]).as_py()) - 0.01
+    retuned = retune(RunFolder(str(tmp_path / "run")), [f"IdentifyLanguage.min_score={limit}"])
+    assert retuned.newly_kept == retuned.newly_dropped == 0
+    assert run("done", limit) < was
+    assert retuned.estimate == "TopShare"
