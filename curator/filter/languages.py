@@ -77,6 +77,7 @@ class LanguageQuality(Filter):
     table: str = ""  # YAML, a mapping of languages to LanguageRules; empty: ours
 
     reads: ClassVar[Schema] = {"text": "string", "lang": "string"}
+    decides: ClassVar[tuple[str, ...]] = ("unknown",)
     signals: ClassVar[Schema] = {
         "language_rules": "string",
         "language_nonsymbol_words": "int64",

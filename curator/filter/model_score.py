@@ -46,6 +46,7 @@ class ModelScore(Filter):
     device: Literal["cpu", "cuda"] = "cpu"  # cuda: by torch
 
     reads: ClassVar = {"text": "string"}
+    decides: ClassVar = ("keep",)
 
     def __post_init__(self) -> None:
         check_name("ModelScore", self.name)

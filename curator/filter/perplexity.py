@@ -60,6 +60,7 @@ class Perplexity(Filter):
     keep: tuple[str, ...] = ()  # buckets; empty: all
 
     reads: ClassVar = {"text": "string"}
+    decides: ClassVar = ("keep",)
     files: ClassVar = ("model", "sentencepiece")
 
     def __post_init__(self) -> None:
