@@ -183,17 +183,19 @@ def test_a_long_run_of_linked_chunks_is_cut(tokeniser, spacy_words):
 
 
 @needs_spacy
-def test_work_broken_off_leaves_no_chunk_without_its_tokens(tokeniser, monkeypatch):
-    known = KnownChunks(tokeniser)
+def test_work_broken_off_leaves_no_chunk_without_its_tokens(tokeniser, spacy_words):
+    interrupts = [KeyboardInterrupt()]
 
-    def stopped(self: Tokeniser, chunks: list[str]) -> None:
-        raise KeyboardInterrupt
+    def is_url(text: str) -> bool:
+        if interrupts:
+            raise interrupts.pop()
+        return tokeniser.is_url(text)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Tokeniser, "look_up", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            separated(known, ["don't stop"])
-    assert separated(known, ["don't stop"]) == [["do", "n't", "stop"]]
+    known = KnownChunks(tokeniser._replace(is_url=is_url))
+    text = "don't stop a.com/b=c here"
+    with pytest.raises(KeyboardInterrupt):
+        separated(known, [text])
+    assert separated(known, [text]) == [spacy_words(text)]
 
 
 @needs_spacy
