@@ -67,6 +67,8 @@ def convert(value: Any, hint: Any, name: str) -> Any:
             return float(value)
     elif hint is type(None) and value is None:
         return None
+    elif dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return build(hint, value)
     elif isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     raise ConfigError(f"{name} is {value!r}; it must be {_readable(hint)}")

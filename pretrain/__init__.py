@@ -1,1 +1,1 @@
-"""Tokens in, checkpoint out, on Megatron-core. Empty for now."""
+"""Tokens in, checkpoint out, on Megatron-core."""

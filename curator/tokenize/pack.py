@@ -14,11 +14,10 @@ from curator.errors import SpecError, check_seed
 from curator.run.corpus import Corpus
 from curator.run.folder import part_name
 from curator.stage import CorpusStage, Frame
-from curator.tokenize import megatron
 from curator.tokenize.packing import Packing, pack
 from curator.tokenize.tokenizer import Encode, end_token, keys_of
 from curator.tokenizer_file import load
-from millrace import storage, tables
+from millrace import megatron_index, storage, tables
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Pack(CorpusStage):
             raise SpecError("Pack needs a Tokenize stage before it")
         tokenizer = load(encode.tokenizer)
         vocab_size = max(tokenizer.get_vocab().values()) + 1  # ids may have holes
-        dtype = megatron.token_dtype(vocab_size)
+        dtype = megatron_index.token_dtype(vocab_size)
         storage.remove(folder)
         content = storage.read_bytes(encode.tokenizer)
         storage.write_bytes(storage.join(folder, "tokenizer.json"), content)
@@ -164,7 +163,7 @@ def write_shard(shard: Shard) -> dict[str, Any]:
         }
     )
     storage.write_bytes(url + ".bin", tokens.tobytes())
-    storage.write_bytes(url + ".idx", megatron.index(shard.length, shard.row_starts, shard.dtype))
+    storage.write_bytes(url + ".idx", megatron_index.index(shard.length, shard.row_starts, shard.dtype))
     return {
         "name": name,
         "tokens": len(tokens),

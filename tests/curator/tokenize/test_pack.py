@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 import curator
 from curator import Pipeline
 from curator.errors import SpecError
-from curator.tokenize.megatron import read_index
 from millrace import storage, tables
+from millrace.megatron_index import read_index
 from tests.corpus import documents, write_parts
 
 

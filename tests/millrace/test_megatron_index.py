@@ -9,8 +9,8 @@ import pytest
 
 import curator
 from curator import Pipeline
-from curator.tokenize.megatron import index, read_index, token_dtype
 from millrace import storage
+from millrace.megatron_index import index, read_index, token_dtype
 from tests.corpus import documents, write_parts
 
 LENGTHS, ROWS = np.array([3, 2, 5], np.int64), np.array([0, 2, 3], np.int64)

@@ -1,0 +1,1 @@
+"""Token shards as batches: which rows, in which order, cut how."""

@@ -1,0 +1,1 @@
+"""A run: its folder, its ranks, the loop, and what keeps it alive."""
