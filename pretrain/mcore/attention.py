@@ -7,6 +7,7 @@ causally. Rotary positions may run on through a row: they only matter by their d
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,7 +87,7 @@ class DocumentAttention(MegatronModule):  # type: ignore[misc]
 def _rows(bounds: list[int], length: int) -> Iterator[list[tuple[int, int]]]:
     """Cut bounds of documents into rows: [0, 3, 8, 12, 16], 8 -> [(0, 3), (3, 8)], [(0, 4), (4, 8)]."""
     row: list[tuple[int, int]] = []
-    for start, end in zip(bounds, bounds[1:]):
+    for start, end in itertools.pairwise(bounds):
         low = start % length
         row.append((low, low + end - start))
         if end % length == 0:

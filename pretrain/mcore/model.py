@@ -20,6 +20,7 @@ from pretrain.errors import SettingsError
 from pretrain.mcore import specs
 
 ACTIVATIONS = {"swiglu": F.silu, "gelu": F.gelu, "gelu_tanh": functools.partial(F.gelu, approximate="tanh")}
+LAYER_BY_LAYER = {"non_homogeneous_layers": True}  # sharded keys name the layer, instead of stacking layers
 RESIDUAL = ("linear_proj.weight", "linear_fc2.weight")  # layers that write to the residual stream
 
 
@@ -44,7 +45,8 @@ def transformer_config(config: Config) -> TransformerConfig:
         "gated_linear_unit": model.activation == "swiglu", "activation_func": ACTIVATIONS[model.activation],
         "add_bias_linear": model.bias, "add_qkv_bias": model.qkv_bias, "qk_layernorm": model.qk_norm,
         "hidden_dropout": model.dropout, "attention_dropout": model.dropout,
-        "perform_initialization": False, "init_method_std": model.init_std,
+        # `initialize` fills the weights; without these calls Megatron does not mark which are cut by tensor parallelism
+        "init_method": _untouched, "output_layer_init_method": _untouched, "embedding_init_method": _untouched,
         "params_dtype": dtype, "pipeline_dtype": dtype, "bf16": dtype == torch.bfloat16,
         "tensor_model_parallel_size": parallel.tensor, "pipeline_model_parallel_size": parallel.pipeline,
         "virtual_pipeline_model_parallel_size": parallel.virtual_pipeline if parallel.virtual_pipeline > 1 else None,
@@ -55,6 +57,10 @@ def transformer_config(config: Config) -> TransformerConfig:
         "apply_rope_fusion": te, "masked_softmax_fusion": False, "persist_layer_norm": te,
         "gradient_accumulation_fusion": False,
     }  # fmt: skip
+    if (
+        parallel.virtual_pipeline > 1
+    ):  # two stages would take the other's activations for gradients if sent in one batch
+        settings |= {"overlap_p2p_comm": True, "batch_p2p_comm": False}
     if training.recompute == "full":
         settings |= {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 1}
     elif training.recompute == "selective":
@@ -69,6 +75,10 @@ def transformer_config(config: Config) -> TransformerConfig:
     if training.precision == "fp8":
         settings |= {"fp8": "hybrid", "fp8_recipe": "tensorwise"}
     return TransformerConfig(**settings)
+
+
+def _untouched(weight: torch.Tensor) -> torch.Tensor:
+    return weight
 
 
 def build(config: Config, made: TransformerConfig) -> list[torch.nn.Module]:
@@ -126,7 +136,7 @@ def initialize(chunk: torch.nn.Module, config: Config) -> None:
     """
     model = config.model
     assert model is not None
-    for tensor in _sharded(chunk.sharded_state_dict()):
+    for tensor in _sharded(chunk.sharded_state_dict(metadata=LAYER_BY_LAYER)):
         if tensor.data is None or not tensor.data.is_floating_point():
             continue
         last = tensor.key.rsplit(".", 2)
