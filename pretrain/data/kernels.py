@@ -30,7 +30,7 @@ def copy_piece(
     labels: np.ndarray,
     weights: np.ndarray,
     positions: np.ndarray,
-) -> int:
+) -> np.uint64:
     """Write source[begin : begin + length] to a row's cells from `at`; return its largest token, as unsigned.
 
     The row's arrays are those of a Batch, (s,) each. The last token of the piece has no label.
@@ -77,7 +77,7 @@ def fill_row(
     bounds: np.ndarray,
     used: int,
     base: int,
-) -> tuple[int, int]:
+) -> tuple[int, np.uint64]:
     """Fill a row with the pieces first .. last - 1 that are not held out, closed up, from the skip-th token on.
 
     Ends of documents are written to `bounds` (int32) from place `used`, counted from `base`. Returns how much of
@@ -86,14 +86,16 @@ def fill_row(
     at, largest = 0, np.uint64(0)
     size = len(tokens)
     for piece in range(first, last):
-        length = np.int64(lengths[piece])
+        length = int(lengths[piece])
         if held[piece] or length == 0:
             continue
         if skip >= length:
             skip -= length
             continue
         begin = pointers[piece] // source.itemsize + skip
-        take = min(length - skip, size - at)
+        take = size - at
+        if length - skip < take:
+            take = length - skip
         skip = 0
         largest = max(largest, copy_piece(source, begin, take, at, tokens, labels, weights, positions))
         at += take

@@ -49,11 +49,11 @@ class ShardSet:
 
     @property
     def seq_length(self) -> int | None:
-        return self.manifest and int(self.manifest["seq_length"])
+        return int(self.manifest["seq_length"]) if self.manifest else None
 
     @property
     def vocab_size(self) -> int | None:
-        return self.manifest and int(self.manifest["vocab_size"])
+        return int(self.manifest["vocab_size"]) if self.manifest else None
 
     @property
     def tokenizer(self) -> str | None:
