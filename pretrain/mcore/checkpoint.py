@@ -20,7 +20,7 @@ import torch
 from megatron.core import dist_checkpointing, parallel_state, tensor_parallel
 from megatron.core.dist_checkpointing.core import CheckpointingConfig, save_config
 from megatron.core.dist_checkpointing.mapping import ShardedObject, ShardedTensor, is_main_replica
-from megatron.core.dist_checkpointing.serialization import get_default_save_common_strategy
+from megatron.core.dist_checkpointing.serialization import get_default_save_common_strategy, load_sharded_metadata
 from megatron.core.dist_checkpointing.strategies.fully_parallel import FullyParallelSaveStrategyWrapper
 from megatron.core.dist_checkpointing.strategies.torch import (
     MCoreSavePlanner,
@@ -30,6 +30,7 @@ from megatron.core.dist_checkpointing.strategies.torch import (
 from torch.distributed.checkpoint import FileSystemWriter
 
 from millrace import storage, tables
+from millrace.errors import StorageError
 from pretrain.mcore import layout
 from pretrain.run.checkpoints import About, Folder, damage, reading
 
@@ -117,7 +118,7 @@ class Saver:
         self._pending = Pending(lambda: self._finish(began, blocked, items, common, updates), self.asynchronous)
         return self._pending
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def _copy(self) -> None:
         """Copy this rank's share to host memory."""
         for chunk in self.engine.models:
@@ -161,7 +162,7 @@ class Saver:
             names = {result.storage_data.relative_path for result in results}
             files = {name: tables.checksum(str(folder / name)) for name in names}
             return {"error": "", "plan": plan, "results": results, "files": files, "updates": updates}
-        except (OSError, RuntimeError, storage.StorageError) as error:
+        except (OSError, RuntimeError, StorageError) as error:
             return {"error": f"rank {rank} cannot write {folder}: {error}"}
 
     def _publish(self, step: int, common: dict[str, Any], told: list[dict[str, Any]]) -> tuple[str, int, str]:
@@ -182,7 +183,7 @@ class Saver:
             contents = {**{name: common["state"][name] for name in ("rows", "tokens")}, **asdict(self.about)}
             final = self.folder.publish(step, contents, files)
             return str(final), sum(kept["bytes"] for kept in files.values()), ""
-        except (OSError, RuntimeError, ValueError, storage.StorageError) as error:
+        except (OSError, RuntimeError, ValueError, StorageError) as error:
             return "", 0, f"cannot write {folder}: {error}"
 
 
@@ -196,7 +197,7 @@ def load(engine: Any, path: Path) -> tuple[dict[str, Any], bool]:
         common = dist_checkpointing.load_common_state_dict(str(path))
         same = common["parallel"] == _sizes(engine)
         wanted: dict[str, Any] = {str(n): tensor for n, tensor in enumerate(layout.tensors(engine))}
-        there = dist_checkpointing.load_sharded_metadata(str(path))
+        there = load_sharded_metadata(str(path))
         wanted["objects"] = {  # Transformer Engine has some that a run without it did not write
             str(n): {name: value for name, value in chunk.items() if value.unique_key in there}
             for n, chunk in enumerate(layout.objects(engine))

@@ -126,7 +126,7 @@ class Folder:
 
         `check` says what is wrong with one; without it every file is read and hashed here. `steps`: those there are.
         """
-        passed = []
+        passed: list[str] = []
         for step in sorted(self.steps() if steps is None else steps, reverse=True):
             path = self.at(step)
             if not (wrong := (check or damage)(path)):
