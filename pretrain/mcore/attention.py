@@ -18,7 +18,7 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from torch.nn.functional import scaled_dot_product_attention
 
 
-class DocumentAttention(MegatronModule):  # type: ignore[misc]
+class DocumentAttention(MegatronModule):
     """Causal attention within documents; queries (s, b, heads, d), keys and values (s, b, groups, d).
 
     Without context parallelism on a GPU in half precision: torch's variable-length flash attention. Else a

@@ -86,7 +86,7 @@ def _type_names() -> None:
 def _streams() -> None:
     """Pipeline communication synchronises; MoE's all-to-all and overlapping use streams and events."""
 
-    class Event(torch.cpu.Event):  # type: ignore[misc]
+    class Event(torch.cpu.Event):
         def __init__(self, *a: Any, **k: Any):
             self.at = 0.0
 
@@ -96,7 +96,7 @@ def _streams() -> None:
         def elapsed_time(self, end: Event) -> float:
             return (end.at - self.at) * 1e3
 
-    class Stream(torch.cpu.Stream):  # type: ignore[misc]
+    class Stream(torch.cpu.Stream):
         def __init__(self, *a: Any, **k: Any):
             pass
 

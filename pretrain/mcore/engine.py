@@ -159,4 +159,5 @@ class Engine:
         tokens, positions, bounds = (
             torch.from_numpy(x).to(device) for x in (batch.tokens, batch.positions, batch.cu_seqlens)
         )
-        return self.models[0](tokens, positions, bounds)[..., : self.settings.model.vocab_size].float()  # type: ignore[union-attr]
+        assert self.settings.model is not None
+        return self.models[0](tokens, positions, bounds)[..., : self.settings.model.vocab_size].float()

@@ -119,7 +119,7 @@ def _never_predict_padding(model: Model) -> Any:
     def hook(layer: Any, _: Any, output: tuple[torch.Tensor, Any]) -> tuple[torch.Tensor, Any]:
         logits, bias = output
         first = parallel_state.get_tensor_model_parallel_rank() * logits.shape[-1]
-        real = max(0, model.vocab_size - first)  # type: ignore[operator]
+        real = max(0, model.vocab_size - first)
         if real < logits.shape[-1]:
             logits[..., real:] = float("-inf")
         return logits, bias

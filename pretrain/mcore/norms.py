@@ -14,7 +14,7 @@ class HeadNorm:
     A class for what is a function: Megatron takes a function in a layer's spec for a module already built.
     """
 
-    def __new__(cls, config: TransformerConfig, hidden_size: int, eps: float = 1e-5, **_: Any) -> torch.nn.Module:  # type: ignore[misc]
+    def __new__(cls, config: TransformerConfig, hidden_size: int, eps: float = 1e-5, **_: Any) -> torch.nn.Module:
         kind = torch.nn.RMSNorm if config.normalization == "RMSNorm" else torch.nn.LayerNorm
         return kind(hidden_size, eps=eps, device=torch.cuda.current_device(), dtype=config.params_dtype)
 
@@ -26,7 +26,7 @@ class Norm:
     the weights are parts of a sum: the mark makes Megatron add them up. Its own wrapper refuses instead.
     """
 
-    def __new__(cls, config: TransformerConfig, hidden_size: int, eps: float = 1e-5, **_: Any) -> torch.nn.Module:  # type: ignore[misc]
+    def __new__(cls, config: TransformerConfig, hidden_size: int, eps: float = 1e-5, **_: Any) -> torch.nn.Module:
         made = HeadNorm(config, hidden_size, eps)
         for parameter in made.parameters():
             parameter.sequence_parallel = config.sequence_parallel

@@ -13,7 +13,8 @@ from pretrain.config import Config
 
 VOCABULARY, LENGTH = 500, 32
 MODEL = {
-    "layers": 4, "hidden_size": 64, "heads": 8, "kv_heads": 4, "ffn_size": 96, "vocab_size": VOCABULARY, "positions": LENGTH,
+    "layers": 4, "hidden_size": 64, "heads": 8, "kv_heads": 4, "ffn_size": 96, "vocab_size": VOCABULARY,
+    "positions": LENGTH,
 }  # fmt: skip
 PARALLEL = {"tensor": 1, "pipeline": 1, "context": 1, "expert": 1, "sequence": False, "distributed_optimizer": False,
             "overlap": False}  # fmt: skip
@@ -88,3 +89,81 @@ def train(cases: list[dict[str, Any]], steps: int = 4) -> list[list[tuple[float,
             done.append((gradients.loss, gradients.norm))
         results.append(done)
     return results
+
+
+def alone(cases: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return all that laws ask of one process, which costs more to start than to run."""
+    return {
+        "curves": train(cases),
+        "documents": documents(),
+        "discarded": discarded(),
+        "schedules": schedules(),
+    }
+
+
+def documents() -> list[list[float]]:
+    """Return losses of several models on packed rows, on the same documents a row each, and on documents alone."""
+    from pretrain.mcore import state
+    from pretrain.mcore.engine import Engine
+    from tests.pretrain.mcore.test_laws import MODELS
+
+    packed, apart, alone = [], [], []
+    for case in MODELS.values():
+        settings = config(**case)
+        state.groups(settings)
+        engine = Engine(settings)
+        one, other = batch([1, 3, 5]), batch([1, 3, 5], separate=True)
+        rows = [
+            Batch(
+                *(x[r : r + 1] for x in (other.tokens, other.labels, other.weights, other.positions)), bounds, one.rows
+            )
+            for r, bounds in enumerate(_bounds(other))
+        ]
+        for losses, batches in ((packed, [one]), (apart, [other]), (alone, rows)):
+            total, labels = engine.evaluate(batches)
+            losses.append(total / labels)
+    return [packed, apart, alone]
+
+
+def _bounds(made: Batch) -> list[np.ndarray]:
+    count = len(made.tokens)
+    return [
+        np.array([0, *(b - r * LENGTH for b in made.cu_seqlens if r * LENGTH < b <= (r + 1) * LENGTH)], np.int32)
+        for r in range(count)
+    ]
+
+
+def discarded() -> tuple[float, float, float]:
+    """Return losses of one batch: at first, after a step that is discarded, after ten that are applied."""
+    from pretrain.mcore import state
+    from pretrain.mcore.engine import Engine
+
+    settings = config()
+    state.groups(settings)
+    engine = Engine(settings)
+    batches = micro_batches(settings, 0)
+    before = engine.backward(batches).loss
+    engine.discard()
+    unchanged = engine.backward(batches).loss
+    for _ in range(10):
+        engine.apply(engine.backward(batches))
+    return before, unchanged, engine.backward(batches).loss
+
+
+def schedules() -> list[list[float]]:
+    """Return the learning rates of 20 steps of each schedule."""
+    import torch
+
+    from pretrain.mcore.optimizer import scheduler
+
+    rates = []
+    for name in ("cosine", "wsd", "linear", "constant"):
+        given = {"lr": 1.0, "min_lr": 0.1, "schedule": name, "warmup_steps": 2}
+        settings = config(optimizer={**given, "decay_steps": 5} if name == "wsd" else given)
+        plain = torch.optim.AdamW([torch.zeros(1)], lr=1.0)
+        schedule = scheduler(settings, plain)
+        rates.append([])
+        for _ in range(20):
+            schedule.step(1)
+            rates[-1].append(plain.param_groups[0]["lr"])
+    return rates

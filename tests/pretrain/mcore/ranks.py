@@ -24,8 +24,9 @@ def run(ranks: int, function: str, *arguments: Any, timeout: float = 240) -> lis
         processes = []
         for rank in range(ranks):
             environment = {
-                **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks), "OMP_NUM_THREADS": "1",
-                "PYTHONWARNINGS": "ignore", "TORCH_CPP_LOG_LEVEL": "ERROR", "MILLRACE_TEST_STORE": store,
+                **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks),
+                "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "TORCH_CPP_LOG_LEVEL": "ERROR",
+                "MILLRACE_TEST_STORE": store,
             }  # fmt: skip
             command = [
                 sys.executable,
