@@ -163,7 +163,7 @@ class Saver:
             files = {name: tables.checksum(str(folder / name)) for name in names}
             return {"error": "", "plan": plan, "results": results, "files": files, "updates": updates}
         except (OSError, RuntimeError, StorageError) as error:
-            return {"error": f"rank {rank} cannot write {folder}: {error}"}
+            return {"error": f"rank {rank} cannot write {folder}: {_reason(error)}"}
 
     def _publish(self, step: int, common: dict[str, Any], told: list[dict[str, Any]]) -> tuple[str, int, str]:
         """Write what describes the ranks' files and publish them; return (path, bytes, error)."""
@@ -184,7 +184,7 @@ class Saver:
             final = self.folder.publish(step, contents, files)
             return str(final), sum(kept["bytes"] for kept in files.values()), ""
         except (OSError, RuntimeError, ValueError, StorageError) as error:
-            return "", 0, f"cannot write {folder}: {error}"
+            return "", 0, f"cannot write {folder}: {_reason(error)}"
 
 
 def load(engine: Any, path: Path) -> tuple[dict[str, Any], bool]:
@@ -253,6 +253,14 @@ def _serialised(values: Sequence[ShardedTensor | ShardedObject]) -> dict[str, An
         if is_main_replica(value.replica_id):
             keyed.setdefault(value.unique_key if isinstance(value, ShardedObject) else value.key, []).append(value)
     return dict(mcore_to_pyt_state_dict(keyed, False))
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the system said, where torch's writer covered it with words of its own."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, OSError):
+        found = found.__cause__ or found.__context__
+    return found.strerror or str(found) if isinstance(found, OSError) else str(error)
 
 
 def _sizes(engine: Any) -> dict[str, int]:
