@@ -136,7 +136,7 @@ def initialize(chunk: torch.nn.Module, config: Config) -> None:
     """
     model = config.model
     assert model is not None
-    for tensor in _sharded(chunk.sharded_state_dict(metadata=LAYER_BY_LAYER)):
+    for tensor in sharded(chunk.sharded_state_dict(metadata=LAYER_BY_LAYER)):
         if tensor.data is None or not tensor.data.is_floating_point():
             continue
         last = tensor.key.rsplit(".", 2)
@@ -162,12 +162,12 @@ def _drawn(tensor: ShardedTensor, seed: int, std: float) -> torch.Tensor:
     return whole
 
 
-def _sharded(state: Any) -> Iterator[ShardedTensor]:
+def sharded(state: Any) -> Iterator[ShardedTensor]:
     """Yield every tensor of a sharded state with its place in the global one; their data are views of parameters."""
     if isinstance(state, ShardedTensor):
         yield state
     elif isinstance(state, ShardedTensorFactory):
-        yield from _sharded(state.build())
+        yield from sharded(state.build())
     elif isinstance(state, dict | list):
         for value in state.values() if isinstance(state, dict) else state:
-            yield from _sharded(value)
+            yield from sharded(value)
