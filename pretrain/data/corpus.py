@@ -186,7 +186,7 @@ class _Filling:
         self._used, largest = self._kernels.fill_row(
             shard.tokens, shard.lengths, shard.pointers, held, first, last, skip, *row, self._bounds, self._used, base
         )
-        self._largest = max(self._largest, largest)
+        self._largest = max(self._largest, int(largest))
 
     def fill_pieces(self, pieces: Any) -> None:
         row = self._next()
@@ -194,7 +194,7 @@ class _Filling:
         for shard, piece, begin, length in pieces:
             start = int(shard.pointers[piece]) // shard.tokens.itemsize + int(begin)
             largest = self._kernels.copy_piece(shard.tokens, start, int(length), at, *row)
-            self._largest = max(self._largest, largest)
+            self._largest = max(self._largest, int(largest))
             at += int(length)
             self._bounds[self._used] = base + at
             self._used += 1

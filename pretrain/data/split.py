@@ -83,7 +83,7 @@ def _by_document(shard: Shard, data: Data, clusters: pa.Table | None) -> np.ndar
         names = pc.coalesce(known, names)
     seed = data.seed & 0xFFFFFFFFFFFFFFFF
     digest = functools.partial(xxhash.xxh3_64_intdigest, seed=seed)
-    hashes = np.fromiter(map(digest, names.to_pylist()), np.uint64, len(names))
+    hashes = np.fromiter(map(digest, names.cast(pa.large_binary()).to_pylist()), np.uint64, len(names))
     side: np.ndarray = hashes < _limit(data.validation_share)
     return side
 
