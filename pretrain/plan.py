@@ -125,14 +125,8 @@ def candidates(config: Config, machine: Machine, ranks: int) -> Iterator[Sizes]:
         for pipeline in _open(parallel.pipeline, [n for n in shares if model.layers % n == 0])
         for context in _open(parallel.context, shares)
         for expert in _open(parallel.expert, [n for n in shares if (model.experts or 1) % n == 0])
-        if tensor * pipeline * context <= ranks or _all_given(config)
     ]  # fmt: skip
     return iter(sorted(found, key=lambda s: (s.model_parallel, -s.tensor, s.context, s.expert)))
-
-
-def _all_given(config: Config) -> bool:
-    parallel = config.parallel
-    return None not in (parallel.tensor, parallel.pipeline, parallel.context)
 
 
 def _open(given: int | None, choices: list[int]) -> list[int]:
@@ -149,8 +143,6 @@ def _too_large(config: Config, machine: Machine, sizes: Sizes) -> str | None:
 
 def _nothing_fits(config: Config, machine: Machine, tried: list[Tried]) -> str:
     """Say what stood nearest: the memory of the smallest rank, or else the product of the first choice."""
-    if not tried:
-        return f"the parallel sizes given need more ranks than there are: {machine}"
     possible = [each.sizes for each in tried if refusal(config, each.sizes) is None]
     if not possible:
         return tried[0].refused

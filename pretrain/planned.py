@@ -80,7 +80,8 @@ def _model(plan: Plan) -> list[str]:
     assert model is not None
     dense = "router" if model.experts else "feed-forward"
     named = {
-        "embedding": parts.embedding, "attention": parts.attention, dense: parts.mlp, "experts": parts.experts, "norms": parts.norms, "output": parts.output,
+        "embedding": parts.embedding, "attention": parts.attention, dense: parts.mlp, "experts": parts.experts,
+        "norms": parts.norms, "output": parts.output,
     }  # fmt: skip
     sums = " + ".join(f"{name} {count:,}" for name, count in named.items() if count)
     lines = [
