@@ -33,12 +33,17 @@ def activations(engine: Any, settings: Any) -> int:
     import torch
 
     own = {p.untyped_storage().data_ptr() for chunk in engine.models for p in chunk.parameters()}
-    storages = {}
+    storages: dict[int, Any] = {}
+    forward = [True]
 
     def keep(tensor: Any) -> Any:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
+        if forward[0] and storage.data_ptr() not in own:
             storages[storage.data_ptr()] = storage
+        return tensor
+
+    def use(tensor: Any) -> Any:
+        forward[0] = False  # what recomputation keeps later on is working memory
         return tensor
 
     if settings.parallel.pipeline > 1:
@@ -46,7 +51,7 @@ def activations(engine: Any, settings: Any) -> int:
     for chunk in engine.models:
         chunk.train()
     engine.optimizer.zero_grad()
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(keep, use):
         engine.backward(cases.micro_batches(settings, 0)[:1])
     return sum(storage.nbytes() for storage in storages.values())
 
