@@ -28,7 +28,7 @@ def run(given: Any) -> int:
     """Train, or say what would be done."""
     import dataclasses
 
-    from pretrain.plan import Machine
+    from pretrain.machine import Machine
 
     from millrace.errors import ConfigError
     from millrace.progress import Progress
@@ -46,12 +46,11 @@ def run(given: Any) -> int:
     if given.plan:
         return 0
     folder = given.output or f"runs/{Path(given.config).stem}"
-    progress = Progress()
     if given.prepare:
-        start.write(prepared, folder, progress.say)
+        start.write(prepared, folder)
         return 0
     restarts = config.guard.max_restarts if given.max_restarts is None else given.max_restarts
-    code = start.start(prepared, folder, restarts, given.debug, progress)
+    code = start.start(prepared, folder, restarts, given.debug, Progress())
     _finish(folder)
     return code
 

@@ -53,11 +53,6 @@ class Corpus:
         self.order = Order(sources, data.seed)
 
     @property
-    def tokenizer(self) -> str | None:
-        """The URL of the sets' tokenizer.json; None where no set has one."""
-        return next((one.tokenizer for one in self.sets if one.tokenizer), None)
-
-    @property
     def tokenizer_sha256(self) -> str:
         """The checksum that the sets' manifests give it; empty where there is none."""
         return next((str(one.manifest["tokenizer_sha256"]) for one in self.sets if one.manifest), "")

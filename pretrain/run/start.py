@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
-from typing import Any
 
 from millrace import __version__, storage
 from millrace.progress import Progress
@@ -12,18 +12,23 @@ from pretrain.config import Config
 from pretrain.data.corpus import Corpus
 from pretrain.data.ngrams import baselines
 from pretrain.errors import SettingsError, ShardError, TrainingError
-from pretrain.plan import Machine, Plan, plan, resolve
+from pretrain.machine import Machine
+from pretrain.plan import completed, plan
+from pretrain.planned import Plan
 from pretrain.report.gather import KIND, is_training
 from pretrain.run.environment import versions
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A finished configuration, what it was made from, and the plan that says why."""
+    """A plan, whose configuration is finished, and the data it is for."""
 
-    config: Config
     plan: Plan
     corpus: Corpus
+
+    @property
+    def config(self) -> Config:
+        return self.plan.config
 
     def describe(self) -> str:
         """Return the plan and the data in words."""
@@ -39,8 +44,7 @@ def prepare(config: Config, machine: Machine) -> Prepared:
     config, sha = _with_model(config)
     assert config.model is not None
     corpus = Corpus(config.data, config.model.vocab_size, sha)
-    finished = resolve(config, machine, corpus.vocab_size, corpus.seq_length)
-    return Prepared(finished, plan(finished, machine), corpus)
+    return Prepared(plan(completed(config, corpus.vocab_size, corpus.seq_length), machine), corpus)
 
 
 def _with_model(config: Config) -> tuple[Config, str | None]:
@@ -52,8 +56,6 @@ def _with_model(config: Config) -> tuple[Config, str | None]:
         return config, None
     if config.model is not None:
         raise SettingsError("both a model section and training.start_from: the folder's model is the one to train")
-    import hashlib
-
     from pretrain.hf.config import read_config
 
     tokenizer = storage.join(start, "tokenizer.json")
@@ -61,11 +63,11 @@ def _with_model(config: Config) -> tuple[Config, str | None]:
     return dataclasses.replace(config, model=read_config(start)), sha
 
 
-def write(prepared: Prepared, folder: str, say: Any) -> None:
+def write(prepared: Prepared, folder: str) -> None:
     """Write FOLDER/run.json, by which ranks know what to do. Raises TrainingError where another run is there."""
     if storage.exists(storage.join(folder, "run.json")) and not is_training(folder):
         raise TrainingError(f"{folder} holds a run of the curator; give training another --output")
-    say("unigram entropy and a bigram model of the same tokens are computed")
+    simple = baselines(prepared.corpus)
     storage.write_json(
         storage.join(folder, "run.json"),
         {
@@ -73,7 +75,7 @@ def write(prepared: Prepared, folder: str, say: Any) -> None:
             "millrace": __version__,
             "config": prepared.config.as_dict(),
             "environment": versions(),
-            "baselines": baselines(prepared.corpus),
+            "baselines": {"unigram_entropy": simple.unigram, "bigram_cross_entropy": simple.bigram} if simple else {},
             "data": prepared.corpus.describe(prepared.config.training.steps, prepared.config.training.global_batch),
         },
     )
@@ -91,7 +93,7 @@ def start(prepared: Prepared, folder: str, max_restarts: int, debug: bool, progr
     folder = storage.absolute(folder)
     try:
         with storage.lock(storage.join(folder, "lock"), "a training run"):
-            write(prepared, folder, progress.say)
+            write(prepared, folder)
             ranks = prepared.config.parallel.ranks
             assert ranks is not None
             return launch(folder, ranks, max_restarts, debug=debug, progress=progress)

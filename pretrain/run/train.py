@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 
@@ -14,6 +13,7 @@ from pretrain import sizes
 from pretrain.config import Config
 from pretrain.data.loader import Loader
 from pretrain.errors import TrainingError
+from pretrain.hf.weights import Tokenizer
 from pretrain.mcore import checkpoint, state
 from pretrain.mcore.engine import Engine, Gradients
 from pretrain.run.checkpoints import About, Folder, refuse_other
@@ -72,9 +72,7 @@ class Run:
         found, said = checkpoint.newest(self.checkpoints)
         if found is None:
             if self.config.training.start_from:
-                from pretrain.mcore import weights
-
-                weights.load(self.engine, self.config.training.start_from)
+                self.engine.load_weights(self.config.training.start_from)
                 said.append(f"weights of {self.config.training.start_from}")
             return said
         said += refuse_other(found, self.about, self.config.checkpoint.other_data)
@@ -188,9 +186,16 @@ class Run:
         """Write the Hugging Face folder from the last checkpoint, on one rank."""
         if not self.config.training.export or self.life.place.rank != 0:
             return
-        from pretrain.hf.hand_on import hand_on
+        from pretrain.hf.dist_checkpoint import export_checkpoint
 
-        place = Path(storage.local_path(self.folder)) / "hf"
-        found = self.checkpoints.at(self.step)
-        hand_on(found, self.config, self.loader.corpus.tokenizer, str(place))
-        self.record.event("export", self.step, path=str(place))
+        assert self.config.model is not None
+        place = storage.join(self.folder, "hf")
+        export_checkpoint(str(self.checkpoints.at(self.step)), self.config.model, place, self._tokenizer())
+        self.record.event("export", self.step, path=place)
+
+    def _tokenizer(self) -> Tokenizer | None:
+        """Return the shards' tokenizer; None where no set says it."""
+        for one in self.loader.corpus.sets:
+            if one.manifest and one.tokenizer:
+                return Tokenizer(storage.read_bytes(one.tokenizer), int(one.manifest["end_of_document"]))
+        return None
