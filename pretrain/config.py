@@ -159,6 +159,7 @@ class Checkpoint:
     keep_last: int = 2
     keep_every: int = 0  # steps; these are kept for ever. 0: none
     asynchronous: bool = True
+    other_data: bool = False  # resume with other shards, weights or order than the checkpoint's; rows count on
 
     def __post_init__(self) -> None:
         for name, least in (("every_steps", 0), ("keep_last", 1), ("keep_every", 0)):
