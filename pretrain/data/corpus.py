@@ -30,11 +30,11 @@ class Corpus:
         self.data = data
         self.sets = open_sets(names, vocab_size, tokenizer_sha256)
         self.vocab_size = vocab_size or next(one.vocab_size for one in self.sets if one.vocab_size)
-        self.seq_length = split.check_length(data.seq_length, self.sets)
+        self.seq_length = split.check_length(data, self.sets)
         held = split.held_out(self.sets, data)
         self.rows = [
             [
-                split.training_rows(shard, side, one.seq_length or self.seq_length, self.seq_length)
+                split.training_rows(shard, side, one.seq_length, self.seq_length)
                 for shard, side in zip(one.shards, sides, strict=True)
             ]
             for one, sides in zip(self.sets, held, strict=True)
@@ -92,13 +92,13 @@ class Corpus:
 
     def describe(self, steps: int, global_batch: int) -> list[str]:
         """Say of each set what a run of `steps` reads of it, and how much is padding."""
-        taken = self.order.taken(steps * global_batch)
+        epochs = self.epochs(steps * global_batch)
         total = sum(self.weights)
         lines = [
             f"{one.name}: {tokens:,} tokens in {int(ends[-1]):,} rows, weight {weight / total:.2%}, "
-            f"{rows / int(ends[-1]):.2f} epochs in {steps:,} steps"
-            for one, tokens, ends, weight, rows in zip(
-                self.sets, self.train_tokens, self.ends, self.weights, taken, strict=True
+            f"{times:.2f} epochs in {steps:,} steps"
+            for one, tokens, ends, weight, times in zip(
+                self.sets, self.train_tokens, self.ends, self.weights, epochs, strict=True
             )
         ]
         held = int(self.held.length[: int(self.held.row_starts[self.validation_rows])].sum())
@@ -109,6 +109,11 @@ class Corpus:
             else f"held out: none, no validation loss; padding {1 - self.fill:.2%}"
         )
         return lines
+
+    def epochs(self, rows: int) -> list[float]:
+        """Return how often each set has been read after so many training rows."""
+        taken = self.order.taken(rows)
+        return [count / int(ends[-1]) for count, ends in zip(taken, self.ends, strict=True)]
 
     def training(self, positions: np.ndarray) -> Batch:
         """Make a micro-batch of the training rows at consecutive positions of the order."""
@@ -134,7 +139,7 @@ class Corpus:
     def documents(self, positions: np.ndarray) -> list[str]:
         """Return the ids of the documents in training rows at consecutive positions, in their order, each once.
 
-        A set without provenance gives "name:piece". Reads the ids of every shard that the rows are in.
+        A set without provenance gives "prefix:piece". Reads the ids of every shard that the rows are in.
         """
         places = []
         which, rows = self.order[int(positions[0]) : int(positions[-1]) + 1]
@@ -163,7 +168,7 @@ class Corpus:
     def _ids(self, i: int, k: int, pieces: list[int]) -> list[str]:
         one = self.sets[i]
         if one.manifest is None:
-            return [f"{one.name}:{piece}" for piece in pieces]
+            return [f"{one.shards[k].url}:{piece}" for piece in pieces]
         return split.document_ids(one.shards[k]).take(pieces).to_pylist()  # type: ignore[no-any-return]
 
 
