@@ -77,11 +77,11 @@ class Attempt:
         with ExitStack() as opened:
             stream = opened.enter_context(storage.appending(log))
             self._logs.append(stream.seek(0, os.SEEK_END))
-            output = {} if rank == 0 else {"stdout": stream, "stderr": subprocess.STDOUT}
             process = subprocess.Popen(
                 [*self._command, self._folder],
                 env=_environment(rank, self._size, port, self._restarts, self._debug),
-                stdin=subprocess.DEVNULL, start_new_session=True, **output,
+                stdin=subprocess.DEVNULL, start_new_session=True,
+                stdout=None if rank == 0 else stream, stderr=None if rank == 0 else subprocess.STDOUT,
             )  # fmt: skip
         self._processes.append(process)
         self._warden.watch(process.pid)
