@@ -77,8 +77,9 @@ def test_of_two_ranks_that_fail_the_first_one_is_named_and_restarts_are_counted(
 
 
 @pytest.mark.slow
-def test_debug_shows_the_traceback(run):
-    code, printed = run(debug=True, what="broken", rank=0, step=2, phase="data").wait()
+@pytest.mark.parametrize("rank", [0, 1])
+def test_debug_shows_the_traceback(run, rank):
+    code, printed = run(debug=True, what="broken", rank=rank, step=2, phase="data").wait()
     assert code == 1
     assert "in broken" in printed
 
