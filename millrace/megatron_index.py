@@ -10,11 +10,13 @@ which reads sequences, sees documents; and the bounds are the rows with their cu
 
 from __future__ import annotations
 
+import mmap
 import struct
 
 import numpy as np
 
 MAGIC = b"MMIDIDX\x00\x00"
+HEAD_BYTES = 34
 CODES: dict[np.dtype, int] = {np.dtype(np.uint16): 8, np.dtype(np.int32): 4}
 LARGEST_UINT16_VOCABULARY = 65_500  # Megatron's own bound
 
@@ -39,12 +41,19 @@ def index(lengths: np.ndarray, row_starts: np.ndarray, dtype: np.dtype) -> bytes
     )
 
 
-def read_index(content: bytes) -> tuple[np.dtype, np.ndarray, np.ndarray, np.ndarray]:
-    """Return (dtype, lengths, pointers, row_starts) of an .idx; raises ValueError where it is none."""
-    if content[:9] != MAGIC:
+def read_index(content: bytes | mmap.mmap) -> tuple[np.dtype, np.ndarray, np.ndarray, np.ndarray]:
+    """Return (dtype, lengths, pointers, row_starts) of an .idx, views of `content`; ValueError says what is wrong."""
+    if content[: len(MAGIC)] != MAGIC:
         raise ValueError("not a Megatron .idx")
-    _, code, sequences, bounds = struct.unpack_from("<QBQQ", content, 9)
-    dtype = {c: d for d, c in CODES.items()}[code]
-    lengths = np.frombuffer(content, "<i4", sequences, 34)
-    pointers = np.frombuffer(content, "<i8", sequences, 34 + 4 * sequences)
-    return dtype, lengths, pointers, np.frombuffer(content, "<i8", bounds, 34 + 12 * sequences)
+    if len(content) < HEAD_BYTES:
+        raise ValueError(f"truncated: {len(content)} bytes of a head of {HEAD_BYTES}")
+    version, code, sequences, bounds = struct.unpack_from("<QBQQ", content, len(MAGIC))
+    types = {c: d for d, c in CODES.items()}
+    if version != 1 or code not in types:
+        raise ValueError(f"version {version}, type code {code}; it must be version 1, code {sorted(types)}")
+    stop = HEAD_BYTES + 12 * sequences + 8 * bounds
+    if len(content) < stop:
+        raise ValueError(f"truncated: {len(content)} bytes; {sequences} sequences in {bounds - 1} rows take {stop}")
+    lengths = np.frombuffer(content, "<i4", sequences, HEAD_BYTES)
+    pointers = np.frombuffer(content, "<i8", sequences, HEAD_BYTES + 4 * sequences)
+    return types[code], lengths, pointers, np.frombuffer(content, "<i8", bounds, HEAD_BYTES + 12 * sequences)

@@ -17,6 +17,12 @@ class Step(Protocol):
     def __call__(self) -> None: ...
 
 
+class Move(Protocol):
+    """Called with how much is done in all, and what to say beside the bar."""
+
+    def __call__(self, done: int, remark: str) -> None: ...
+
+
 class Progress:
     """Says what is going on, on standard error. quiet=True says nothing."""
 
@@ -39,6 +45,29 @@ class Progress:
         else:
             with self._lines(label, total) as step:
                 yield step
+
+    @contextmanager
+    def bar(self, label: str, total: int, done: int = 0) -> Iterator[Move]:
+        """Show a bar of work of which `done` is done, to be moved; lines said meanwhile stand above it.
+
+        Off a terminal nothing is shown: there the caller's lines are all there is.
+        """
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda done, remark: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[remark]}"),
+        )
+        with Bars(*columns, console=Console(stderr=True)) as bars:
+            task = bars.add_task(label, total=total, completed=done, remark="")
+            yield lambda done, remark: bars.update(task, completed=done, remark=remark)
 
     @contextmanager
     def _bar(self, label: str, total: int) -> Iterator[Step]:

@@ -1,7 +1,7 @@
 """The one door to files: any fsspec URL in, and out only whole or absent.
 
 A local file is written aside, synced, and renamed over its name; on an object store it is one put.
-Everything that leaves a run passes through `writing`.
+Everything that leaves a run passes through `writing`; only logs, which grow line by line, through `appending`.
 """
 
 from __future__ import annotations
@@ -197,6 +197,38 @@ def writing(url: str, durable: bool = True) -> Iterator[IO[bytes]]:
         raise
     except OSError as error:
         raise StorageError(f"cannot write {url}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def appending(url: str, kept: int | None = None) -> Iterator[IO[bytes]]:
+    """Give a stream that adds lines to a local file, after its first `kept` bytes; None: after its last whole line.
+
+    What was flushed outlives the process. A kill may leave part of a line, which the next `appending` cuts off.
+    Raises StorageError for an object store: objects do not grow.
+    """
+    if not is_local(url):
+        raise StorageError(f"cannot append to {url}: objects of a store do not grow; name a folder on a local disk")
+    try:
+        path = local_path(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as stream:
+            stream.truncate(_whole_lines(stream) if kept is None else kept)
+            yield stream
+    except OSError as error:
+        raise StorageError(f"cannot write {url}: {error.strerror or error}") from error
+
+
+def _whole_lines(stream: IO[bytes], block: int = 1 << 16) -> int:
+    """Return the position after the last line end, 0 where there is none."""
+    end = stream.seek(0, os.SEEK_END)
+    while end:
+        begin = max(end - block, 0)
+        stream.seek(begin)
+        at = stream.read(end - begin).rfind(b"\n")
+        if at >= 0:
+            return begin + at + 1
+        end = begin
+    return 0
 
 
 def publish(aside: Path, final: Path) -> None:

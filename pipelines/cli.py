@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run_options(demo, required=False)
 
     for name, run, text, example in (
-        ("report", _report, "Write report.html of a run.", "millrace report runs/web"),
+        ("report", _report, "Write report.html of a curation or training run.", "millrace report runs/web"),
         (
             "clean",
             _clean,
@@ -203,10 +203,15 @@ def _run(pipeline: Any, given: Any) -> int:
 
 
 def _report(given: Any) -> int:
-    from curator.report import write_report
     from millrace import storage
+    from pretrain.report.gather import is_training
 
-    print(write_report(storage.absolute(given.run)))
+    folder = storage.absolute(given.run)
+    if is_training(folder):
+        from pretrain.report import write_report
+    else:
+        from curator.report import write_report
+    print(write_report(folder))
     return DONE
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from curator.report.bins import Bins, ticks
-from curator.report.markup import count, text, value
+from curator.report.bins import Bins
 from curator.report.spread import Limit
+from millrace.markup import count, text, value
+from millrace.ticks import ticks
 
 WIDTH, HEIGHT = 300, 92  # of the bars, in SVG units
 TOP, BOTTOM, SIDE = 12, 18, 8

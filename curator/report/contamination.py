@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from curator.report.charts import bar
-from curator.report.markup import count, named, plural, row, share, text
 from curator.run.folder import RunFolder
 from millrace import storage
+from millrace.markup import count, named, plural, row, share, text
 
 PLACE = ("contamination", "contamination.json")
 WORST = 5  # items shown of a benchmark; the file names more

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from curator.report.markup import bytes_, count, row, share, text
 from curator.run.edits import Amount, Cuts
+from millrace.markup import bytes_, count, row, share, text
 
 KINDS = 30  # of one edit, those of most bytes
 

@@ -15,8 +15,8 @@ from curator.report.bins import bins
 from curator.report.charts import limit_x
 from curator.report.explorer import Explorer, Slider
 from curator.report.grid import positions
-from curator.report.markup import count, named, row, share, text, value
 from curator.report.spread import Spread
+from millrace.markup import count, named, row, share, text, value
 
 EXCERPT = 160  # characters of an example
 MATRIX = 20  # rules in the table of overlaps, those beyond whose limits most documents lie

@@ -12,9 +12,9 @@ from curator.report.charts import histogram
 from curator.report.copies import Copies, Pair
 from curator.report.explorer import Slider
 from curator.report.gather import Facts, Signal
-from curator.report.markup import count, element, named, plural, share, text, value
 from curator.report.spread import Limit, Spread
 from curator.report.worddiff import Run
+from millrace.markup import count, element, named, plural, share, text, value
 
 WORD = 80  # characters shown of one word
 

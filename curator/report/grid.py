@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from curator.report.bins import ticks
 from curator.report.spread import Spread, quantile
+from millrace.ticks import ticks
 
 MOST = 100  # values of one limit; a position then fits a byte, with room for `not measured`
 UNMEASURED = 255  # position of a document without the value

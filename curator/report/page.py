@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
 import inspect
 import re
 from collections.abc import Mapping
 from importlib import resources
-from string import Template
 from typing import Any
 
 import yaml
@@ -18,7 +15,7 @@ from curator.report import contamination, figures
 from curator.report.charts import bar
 from curator.report.edits import edits
 from curator.report.gather import Facts, Staged
-from curator.report.markup import (
+from millrace.markup import (
     bytes_,
     count,
     element,
@@ -29,8 +26,10 @@ from curator.report.markup import (
     share,
     short,
     text,
+    tiled,
     value,
 )
+from millrace.page import document
 
 FILES = 20  # inputs and quarantined files named
 EXAMPLES = 5  # of each reason
@@ -58,12 +57,11 @@ def page(facts: Facts) -> str:
         "<main>",
         *(s for _, _, s in sections),
     ]
-    return Template(here.joinpath("page.html").read_text("utf-8")).substitute(
-        title=text(f"{facts.name} – report of a Millrace run", 200),
-        version=text(facts.run["millrace"]),
+    return document(
+        title=f"{facts.name} – report of a Millrace run",
+        version=facts.run["millrace"],
         style="".join(here.joinpath(name).read_text("utf-8") for name in ("page.css", "explorer.css")),
         script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         body="\n".join([*body, "</main>", _footer(facts)]),
     )
 
@@ -99,15 +97,6 @@ def _header(facts: Facts, nav: str) -> str:
             "</header>",
         ]
     )
-
-
-def tiled(tiles: list[tuple[str, str, str]]) -> str:
-    """Return (name, number, remark) triples of markup as a row of tiles."""
-    cells = (
-        f"<div><dt>{name}</dt><dd>{number}{element('small', remark) if remark else ''}</dd></div>"
-        for name, number, remark in tiles
-    )
-    return element("dl", "".join(cells), "tiles")
 
 
 def _quarantined(bad: list[dict[str, str]]) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from curator import frames
 from curator.identify.language import IdentifyLanguage
-from curator.report.bins import bins, ticks
+from curator.report.bins import bins
 from curator.report.spread import Limit, Spread, quantile
 
 
@@ -93,16 +93,3 @@ def test_float32_is_compared_as_the_filter_does():
     signals = frames.from_arrow(pa.table({"lang": ["en"] * 3, "lang_score": values}))
     (rejected,) = IdentifyLanguage(min_score=0.65).reject(signals).values()
     assert made.over == [int(rejected.sum())] == [2]
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "log", "expected"),
-    [
-        (0.0, 1.0, False, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
-        (0.0, 0.0117, False, [0.0, 0.005, 0.01]),
-        (0.9, 4.1, True, [10.0, 100.0, 1000.0, 10000.0]),
-        (2.1, 2.9, True, [200.0, 500.0]),
-    ],
-)
-def test_ticks_are_round(low, high, log, expected):
-    assert ticks(low, high, log) == pytest.approx(expected)

@@ -84,3 +84,12 @@ def element(tag: str, content: str, kind: str = "") -> str:
 def row(cells: Iterable[tuple[str, str]], tag: str = "td") -> str:
     """Return a table row of (markup, class) cells."""
     return "<tr>" + "".join(element(tag, content, kind) for content, kind in cells) + "</tr>"
+
+
+def tiled(tiles: list[tuple[str, str, str]]) -> str:
+    """Return (name, number, remark) triples of markup as a row of tiles."""
+    cells = (
+        f"<div><dt>{name}</dt><dd>{number}{element('small', remark) if remark else ''}</dd></div>"
+        for name, number, remark in tiles
+    )
+    return element("dl", "".join(cells), "tiles")

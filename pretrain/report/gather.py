@@ -1,0 +1,42 @@
+"""What the report shows, read from the run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from millrace import storage
+from pretrain.errors import TrainingError
+from pretrain.run.reading import Log, read_events, read_log
+
+KIND = "pretrain"  # in run.json, by which a training run is told from a curator's
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One training run.
+
+    Of run.json are used, where they are there: millrace (version), config, environment, peak (`source`) and
+    baselines (name -> nats a token, such as unigram_entropy).
+    """
+
+    name: str
+    run: dict[str, Any]
+    log: Log
+    events: list[dict[str, Any]]
+
+
+def gather(folder: str) -> Facts:
+    """Read a run folder. Raises TrainingError where it holds no training run."""
+    folder = storage.absolute(folder)
+    if not is_training(folder):
+        raise TrainingError(f"{folder} holds no training run: there is no run.json of kind {KIND}")
+    run = storage.read_json(storage.join(folder, "run.json"))
+    return Facts(folder.rstrip("/").rpartition("/")[2], run, read_log(folder), read_events(folder))
+
+
+def is_training(folder: str) -> bool:
+    """Tell whether a folder holds a training run. Raises StorageError where its run.json is not JSON."""
+    url = storage.join(folder, "run.json")
+    run = storage.read_json(url) if storage.exists(url) else None
+    return isinstance(run, dict) and run.get("kind") == KIND
