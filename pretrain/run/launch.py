@@ -19,7 +19,9 @@ from pretrain.run.ranks import DONE
 from pretrain.run.warden import Warden
 
 POLL_SECONDS = 0.1
-GRACE_SECONDS = 10.0  # from the loss of a rank until the others are killed: they write down errors, they cannot train on
+GRACE_SECONDS = (
+    10.0  # from the loss of a rank until the others are killed: they write down errors, they cannot train on
+)
 
 
 def launch(folder: str, ranks: int, max_restarts: int, *, debug: bool = False, progress: Progress | None = None,

@@ -1,11 +1,11 @@
 """Where this process stands among the ranks: one reading of what torchrun, Slurm and Kubernetes tell it.
 
-    torchrun, our launcher      RANK LOCAL_RANK WORLD_SIZE LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT
-                                TORCHELASTIC_RESTART_COUNT TORCHELASTIC_USE_AGENT_STORE
-    Kubernetes (PyTorchJob)     RANK WORLD_SIZE MASTER_ADDR MASTER_PORT: one process a pod
-    Slurm (srun)                SLURM_PROCID SLURM_LOCALID SLURM_NTASKS SLURM_NTASKS_PER_NODE SLURM_RESTART_COUNT,
-                                and MASTER_ADDR, MASTER_PORT exported by the batch script:
-                                export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+torchrun, our launcher      RANK LOCAL_RANK WORLD_SIZE LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT
+                            TORCHELASTIC_RESTART_COUNT TORCHELASTIC_USE_AGENT_STORE
+Kubernetes (PyTorchJob)     RANK WORLD_SIZE MASTER_ADDR MASTER_PORT: one process a pod
+Slurm (srun)                SLURM_PROCID SLURM_LOCALID SLURM_NTASKS SLURM_NTASKS_PER_NODE SLURM_RESTART_COUNT,
+                            and MASTER_ADDR, MASTER_PORT exported by the batch script:
+                            export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 """
 
 from __future__ import annotations
