@@ -94,11 +94,11 @@ def rows(number: int) -> np.ndarray:
     return np.random.default_rng(number).integers(0, VOCABULARY, (ROWS, LENGTH + 1))
 
 
-def engine_step() -> Callable[[np.ndarray], float]:
+def make_engine() -> Any:
+    """Return the engine, alone in its process group, on one thread."""
     import torch
 
     from millrace.config import build
-    from pretrain.batch import Batch
     from pretrain.config import Config
     from pretrain.mcore import state
     from pretrain.mcore.engine import Engine
@@ -114,7 +114,13 @@ def engine_step() -> Callable[[np.ndarray], float]:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     state.start(config)
-    engine = Engine(config)
+    return Engine(config)
+
+
+def engine_step(engine: Any = None) -> Callable[[np.ndarray], float]:
+    from pretrain.batch import Batch
+
+    engine = engine or make_engine()
     positions = np.tile(np.arange(LENGTH), (ROWS, 1))
     bounds = np.arange(0, ROWS * LENGTH + 1, LENGTH, dtype=np.int32)
 

@@ -118,7 +118,7 @@ class Saver:
         self._pending = Pending(lambda: self._finish(began, blocked, items, common, updates), self.asynchronous)
         return self._pending
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
+    @torch.no_grad()
     def _copy(self) -> None:
         """Copy this rank's share to host memory."""
         for chunk in self.engine.models:

@@ -222,7 +222,10 @@ def _free(model: dict[str, Any]) -> tuple[str, ...]:
 
 
 def differences(kept: Any, given: Any, name: str = "") -> list[str]:
-    """Name each value that differs, a line each: "hidden_size 256 in the checkpoint, 128 in the configuration"."""
+    """Name each value that differs, a line each: "hidden_size 256 in the checkpoint, 128 in the configuration".
+
+    What one side does not have counts as None.
+    """
     if isinstance(kept, dict) and isinstance(given, dict):
         both = dict.fromkeys([*kept, *given])
         inner = [(f"{name}.{key}".lstrip("."), kept.get(key), given.get(key)) for key in both]
