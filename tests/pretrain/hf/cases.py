@@ -74,13 +74,19 @@ def save(engine: Any, folder: str, metadata: dict[str, Any] | None) -> None:
     dist_checkpointing.save(engine.models[0].module.sharded_state_dict(metadata=metadata), folder)
 
 
-def alone(folder: str) -> dict[str, Any]:
-    """Everything one process has to show; returns name -> what to look at."""
+def alone(folder: str) -> dict[str, dict[str, float]]:
+    """Import every family's original into one process and save it, layers stacked as Megatron's default has it.
+
+    Returns, for each, how far logits (before and after the import) and loss are from transformers'.
+    """
+    import torch
+
     from pretrain.mcore import state
     from pretrain.mcore.engine import Engine
 
     expected = originals(f"{folder}/original")
-    found: dict[str, Any] = {}
+    torch.save({name: logits for name, (logits, _) in expected.items()}, f"{folder}/logits")
+    found: dict[str, dict[str, float]] = {}
     for number, (name, (logits, loss)) in enumerate(expected.items()):
         made = settings(name)
         (state.groups if number else state.start)(made)
@@ -93,7 +99,6 @@ def alone(folder: str) -> dict[str, Any]:
             "fresh": (fresh - logits).abs().max().item(),
             "logits": (ours - logits).abs().max().item(),
             "loss": abs(total / count - loss),
-            "exported": exported(f"{folder}/stacked-{number}", name, f"{folder}/exported-{number}", logits),
         }
     return found
 
@@ -114,30 +119,35 @@ def tokenizer() -> Tokenizer:
     return Tokenizer(made.to_str().encode(), end)
 
 
-def exported(checkpoint: str, name: str, folder: str, logits: Any) -> dict[str, Any]:
-    """Export a checkpoint and load it with transformers; return what it complained of and how far logits are off."""
-    import tokenizers
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def loaded(folder: str) -> dict[str, dict[str, Any]]:
+    """Load every exported folder with transformers; return what it complained of and how far logits are off.
 
-    from pretrain.hf.dist_checkpoint import export_checkpoint
+    In a process of its own: with the CPU shim, transformers leaves rotary frequencies uninitialised.
+    """
+    import tokenizers
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     said: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger("transformers").addHandler(handler)
-    ours = tokenizer()
-    export_checkpoint(checkpoint, MODELS[name][2], folder, ours, shard_bytes=100_000)
-    model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
-    loaded = AutoTokenizer.from_pretrained(folder)
-    logging.getLogger("transformers").removeHandler(handler)
-    return {
-        "said": said,
-        "keys": {key: sorted(map(str, value)) for key, value in info.items() if value},
-        "logits": (answer(model.eval())[0] - logits).abs().max().item(),
-        "ids": [loaded(TEXT)["input_ids"], tokenizers.Tokenizer.from_str(ours.content.decode()).encode(TEXT).ids],
-        "text": loaded.decode(loaded(TEXT)["input_ids"]),
-        "ends": [ours.end_of_document, loaded.eos_token_id, model.generation_config.eos_token_id],
-    }
+    expected, found = torch.load(f"{folder}/logits"), {}
+    for number, (name, logits) in enumerate(expected.items()):
+        said.clear()
+        place = f"{folder}/exported-{number}"
+        model, info = AutoModelForCausalLM.from_pretrained(place, output_loading_info=True)
+        token = AutoTokenizer.from_pretrained(place)
+        plain = tokenizers.Tokenizer.from_file(f"{place}/tokenizer.json")
+        found[name] = {
+            "said": list(said),
+            "keys": {key: sorted(map(str, value)) for key, value in info.items() if value},
+            "logits": (answer(model.eval())[0] - logits).abs().max().item(),
+            "ids": [token(TEXT)["input_ids"], plain.encode(TEXT).ids],
+            "text": token.decode(token(TEXT)["input_ids"]),
+            "ends": [token.eos_token_id, model.generation_config.eos_token_id, model.config.eos_token_id],
+        }
+    return found
 
 
 SPLITS: dict[str, tuple[str, dict[str, Any]]] = {
