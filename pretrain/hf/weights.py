@@ -143,7 +143,7 @@ def import_weights(folder: str, model: Model, pieces: Iterable[Piece]) -> None:
     for piece in pieces:
         stacked = len(piece.global_offset) - len(piece.local_shape)
         box = Box(piece.key, tuple(piece.global_offset), (1,) * stacked + tuple(piece.local_shape))
-        piece.data.copy_(weights.read(box).view(piece.local_shape))
+        piece.data.detach().copy_(weights.read(box).view(piece.local_shape))
 
 
 def export_weights(
