@@ -87,7 +87,7 @@ def _planned(config: Config, machine: Machine, sizes: Sizes, tried: tuple[Tried,
         config=dataclasses.replace(config, parallel=parallel),
         machine=machine,
         sizes=sizes,
-        memory=memory(config, sizes),
+        memory=memory(config, sizes, machine.kind == "gpu"),
         parameters=parameters(model),
         flops=flops_per_token(model, length),
         tried=tried,
@@ -135,7 +135,7 @@ def _open(given: int | None, choices: list[int]) -> list[int]:
 
 def _too_large(config: Config, machine: Machine, sizes: Sizes) -> str | None:
     """Return what is missing, where a rank does not fit into USABLE of its memory."""
-    needs, has = memory(config, sizes).total, machine.memory_of_rank(sizes.ranks)
+    needs, has = memory(config, sizes, machine.kind == "gpu").total, machine.memory_of_rank(sizes.ranks)
     if needs <= USABLE * has:
         return None
     return f"{needs / GIB:.1f} GiB a rank, of {USABLE * has / GIB:.1f} usable ({USABLE:.0%} of {has / GIB:.1f})"
@@ -146,7 +146,7 @@ def _nothing_fits(config: Config, machine: Machine, tried: list[Tried]) -> str:
     possible = [each.sizes for each in tried if refusal(config, each.sizes) is None]
     if not possible:
         return tried[0].refused
-    best = min(possible, key=lambda sizes: memory(config, sizes).total)
+    best = min(possible, key=lambda sizes: memory(config, sizes, machine.kind == "gpu").total)
     line = f"the model does not fit on {machine}: at best {_too_large(config, machine, best)}, with {words(best)}"
     recomputing = dataclasses.replace(config, training=dataclasses.replace(config.training, recompute="full"))
     if config.training.recompute != "full" and _too_large(recomputing, machine, best) is None:
