@@ -178,21 +178,21 @@ def _feed_forward(config: Config, sizes: Sizes, gpu: bool) -> int:
 
 
 def _scores(config: Config, sizes: Sizes) -> int:
-    """Return the bytes of attention's scores for a row that is one document: none without dropout and context.
+    """Return the bytes of attention's scores, for a row that is one document; where kernels are fused there are none.
 
-    Dropout takes torch's fused kernel away on CPU: probabilities, dropped ones, and a mask. Under context parallelism
-    a mask is given, which takes it away on a GPU where queries are grouped: probabilities, in float32 too. A rank has
-    two of 2 x context chunks (zigzag), whose queries see half x (2 x context + 1) keys between them.
+    They are not with dropout on CPU: probabilities, dropped ones, and a mask. And not where a mask is given and
+    queries are grouped, as under context parallelism: probabilities, in float32 too. A rank there has two of
+    2 x context chunks (zigzag), whose queries see chunk x (2 x context + 1) keys between them.
     """
-    model = _model(config)
-    if sizes.context == 1 and not model.dropout:
-        return 0
-    half = _seq_length(config) // (2 * sizes.context)
-    cells = config.training.micro_batch * half * half * (2 * sizes.context + 1)
-    if sizes.context == 1:
-        cells = config.training.micro_batch * _seq_length(config) ** 2
-    each = (3 * _element(config) if model.dropout else 0) + (4 + _element(config) if sizes.context > 1 else 0)
-    return model.heads // sizes.tensor * cells * each
+    model, rows, length = _model(config), config.training.micro_batch, _seq_length(config)
+    cells, each = length**2, 0
+    if sizes.context > 1:
+        chunk = length // (2 * sizes.context)
+        cells = chunk * chunk * (2 * sizes.context + 1)
+        each = 4 + _element(config) if model.key_heads != model.heads else 0
+    if model.dropout:
+        each += 3 * _element(config)
+    return model.heads // sizes.tensor * rows * cells * each
 
 
 def _logits(config: Config, sizes: Sizes, gpu: bool) -> int:

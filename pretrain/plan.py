@@ -109,7 +109,10 @@ def _ranks(config: Config, machine: Machine) -> Iterator[int]:
 
 
 def candidates(config: Config, machine: Machine, ranks: int) -> Iterator[Sizes]:
-    """Yield the sizes that may be tried on so many ranks, the first choice first; given sizes are kept."""
+    """Yield the sizes that may be tried on so many ranks, the first choice first; given sizes are kept.
+
+    An open context size is a power of two, as lengths are: else one that only suits the batch would be found.
+    """
     model, parallel = config.model, config.parallel
     assert model is not None
     node = min(ranks, machine.per_node)
@@ -123,7 +126,7 @@ def candidates(config: Config, machine: Machine, ranks: int) -> Iterator[Sizes]:
         )
         for tensor in _open(parallel.tensor, [n for n in shares if n <= node and model.heads % n == 0])
         for pipeline in _open(parallel.pipeline, [n for n in shares if model.layers % n == 0])
-        for context in _open(parallel.context, shares)
+        for context in _open(parallel.context, [n for n in shares if n & (n - 1) == 0])
         for expert in _open(parallel.expert, [n for n in shares if (model.experts or 1) % n == 0])
     ]  # fmt: skip
     return iter(sorted(found, key=lambda s: (s.model_parallel, -s.tensor, s.context, s.expert)))
