@@ -195,6 +195,6 @@ def _write_tokenizer(folder: str, tokenizer: Tokenizer, model: Model) -> None:
         storage.join(folder, "tokenizer_config.json"),
         {
             "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end, "model_max_length": model.positions,
-            "clean_up_tokenization_spaces": False,
+            "clean_up_tokenization_spaces": False, "model_input_names": ["input_ids", "attention_mask"],
         },
     )  # fmt: skip
