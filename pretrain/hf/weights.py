@@ -11,7 +11,7 @@ from millrace import storage
 from millrace.config import did_you_mean
 from pretrain.config import Model
 from pretrain.errors import WeightsError
-from pretrain.hf.config import family_of, read_family, write_config
+from pretrain.hf.config import config_json, family_of, read_family
 from pretrain.hf.folder import TensorFolder, appearing, write_tensors
 from pretrain.hf.rows import Box, Matrix
 from pretrain.hf.tables import canonical, table
@@ -161,7 +161,7 @@ def export_weights(
     takes its name when it is whole; config.json is written last. Memory: two matrices (one in either layout).
     Raises WeightsError where no Hugging Face family has such a model.
     """
-    config = write_config(model, dtype, tokenizer.end_of_document if tokenizer else None)
+    config = config_json(model, dtype, tokenizer.end_of_document if tokenizer else None)
     matrices = list(table(model, family_of(model)))
     shapes = {name: shape for matrix in matrices for name, shape in matrix.sources().items()}
     with appearing(folder) as place:

@@ -163,11 +163,10 @@ def spread(folder: str) -> None:
     """Import into two ranks under every split and save what they hold."""
     from pretrain.mcore import state
     from pretrain.mcore.engine import Engine
-    from pretrain.mcore.model import LAYER_BY_LAYER
 
     for number, (name, parallel) in enumerate(SPLITS.values()):
         made = settings(name, parallel=parallel)
         (state.groups if number else state.start)(made)
         engine = Engine(made)
         fill(engine, f"{folder}/original/{name}")
-        save(engine, f"{folder}/split-{number}", LAYER_BY_LAYER)
+        save(engine, f"{folder}/split-{number}", {"non_homogeneous_layers": True})

@@ -33,7 +33,7 @@ def alone(place) -> dict[str, Any]:
 def exported(place, alone) -> Path:
     """Export the checkpoints of one process, in this one: without Megatron, without a process group."""
     for number, (_, _, model) in enumerate(MODELS.values()):
-        folder = str(exported / f"exported-{number}")
+        folder = str(place / f"exported-{number}")
         export_checkpoint(str(place / f"stacked-{number}"), model, folder, cases.tokenizer(), shard_bytes=100_000)
     return place
 

@@ -10,7 +10,7 @@ import torch
 from millrace import storage
 from pretrain.config import Model
 from pretrain.errors import WeightsError
-from pretrain.hf.config import family_of, write_config
+from pretrain.hf.config import config_json, family_of
 from pretrain.hf.folder import TensorFolder, write_tensors
 from pretrain.hf.rows import Box
 from pretrain.hf.tables import table
@@ -28,7 +28,7 @@ def folder(path, model: Model, tensors: dict[str, torch.Tensor]) -> str:
     """Write a folder of exactly these tensors."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     write_tensors(str(path), shapes, "float32", iter(tensors.items()), 10**9)
-    storage.write_json(str(path / "config.json"), write_config(model, "float32", None))
+    storage.write_json(str(path / "config.json"), config_json(model, "float32", None))
     return str(path)
 
 
