@@ -103,7 +103,7 @@ class Watchdog:
     def __exit__(self, *raised: object) -> None:
         self._closing.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(LOOKS * self._tick)  # a daemon: one that waits for a stopped store is left
         faulthandler.cancel_dump_traceback_later()
 
     @property
@@ -124,7 +124,7 @@ class Watchdog:
                 return
 
     def _watch_the_store(self) -> None:
-        """See to it that a store whose process is stopped, not gone, ends the run too: its answers have no time limit."""
+        """End the run where the process of the store is stopped, not gone: its answers have no time limit."""
         while not self._closing.wait(self._tick):
             began = self._look_began
             if began is not None and time.monotonic() - began > LOOKS * self._tick:
