@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def travel(stops: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Make an engine a stop and train it through `steps`; return (loss, norm) a step, and what else was seen.
 
     A stop has a case of `cases.config`; `load`: a folder whose newest checkpoint it begins from; `save`: a folder
-    that it saves to before step `at`, in the background.
+    that it saves to before step `at`, in the background. What is written is written once that step has changed
+    the engine.
     """
     from pretrain.mcore import layout
     from pretrain.mcore.checkpoint import Saver, load, newest
@@ -49,6 +51,7 @@ def travel(stops: list[dict[str, Any]]) -> list[dict[str, Any]]:
             loop, seen["same_random"] = load(engine, path)
             seen |= {"loop": loop, "passed": passed}
         saver = Saver(engine, Folder(Path(stop["save"])), about(settings)) if "save" in stop else None
+        trained = hold(saver) if saver else None
         seen["steps"], pending = [], None
         for step in range(*stop["steps"]):
             if saver and step == stop["at"]:
@@ -56,12 +59,21 @@ def travel(stops: list[dict[str, Any]]) -> list[dict[str, Any]]:
             gradients = engine.backward(cases.micro_batches(settings, step))
             engine.apply(gradients)
             seen["steps"].append((gradients.loss, gradients.norm))
+            if pending:
+                trained.set()
         if pending:
             saved = pending.wait()
             seen |= {"error": saved.error, "bytes": saved.bytes}
         seen["updates"] = layout.step(engine.optimizer)
         answers.append(seen)
     return answers
+
+
+def hold(saver: Any) -> threading.Event:
+    """Let a saver write no sooner than the event that is returned."""
+    event, finish = threading.Event(), saver._finish
+    saver._finish = lambda *arguments: finish(*arguments) if event.wait() else None
+    return event
 
 
 def engine_and_saver(folder: Path) -> tuple[Any, Any]:
