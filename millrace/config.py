@@ -48,6 +48,9 @@ def convert(value: Any, hint: Any, name: str) -> Any:
     if hint is Any:
         return value
     if origin in (typing.Union, types.UnionType):
+        made_of_fields = [option for option in arguments if dataclasses.is_dataclass(option)]
+        if isinstance(value, Mapping) and len(made_of_fields) == 1:
+            return convert(value, made_of_fields[0], name)  # its own message names the field
         for option in arguments:
             try:
                 return convert(value, option, name)

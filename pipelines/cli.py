@@ -132,6 +132,16 @@ def parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--set", action="append", default=[], metavar="TrainQualityClassifier.FIELD=VALUE", help="repeatable"
     )
+    from pipelines.pretraining import command as pretraining
+
+    pretraining.arguments(
+        command(
+            "pretrain",
+            pretraining.run,
+            "Train a language model on the shards of a run.",
+            "millrace pretrain pretrain-tiny --shards runs/demo --output runs/tiny",
+        )
+    )
     return top
 
 

@@ -129,7 +129,11 @@ def test_only_the_storage_door_opens_files_for_writing():
                 assert not writes, (path, node.lineno)
 
 
-@pytest.mark.parametrize("module", ["curator", "curator.stage", "millrace.storage", "pipelines.cli", "pretrain.config"])
+@pytest.mark.parametrize(
+    "module",
+    ["curator", "curator.stage", "millrace.storage", "pipelines.cli", "pretrain.config", "pretrain.run.watch",
+     "pretrain.run.peak", "pretrain.report"],
+)  # fmt: skip
 def test_heavy_libraries_are_not_imported_before_they_are_needed(module):
     code = f"import sys, {module}; print(*sorted({{m.partition('.')[0] for m in sys.modules}} & {LAZY!r}))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -30,11 +30,11 @@ class Corpus:
         self.data = data
         self.sets = open_sets(names, vocab_size, tokenizer_sha256)
         self.vocab_size = vocab_size or next(one.vocab_size for one in self.sets if one.vocab_size)
-        self.seq_length = split.check_length(data.seq_length, self.sets)
+        self.seq_length = split.check_length(data, self.sets)
         held = split.held_out(self.sets, data)
         self.rows = [
             [
-                split.training_rows(shard, side, one.seq_length or self.seq_length, self.seq_length)
+                split.training_rows(shard, side, one.seq_length, self.seq_length)
                 for shard, side in zip(one.shards, sides, strict=True)
             ]
             for one, sides in zip(self.sets, held, strict=True)
@@ -51,6 +51,11 @@ class Corpus:
             for one, ends, weight, tokens in zip(self.sets, self.ends, self.weights, self.train_tokens, strict=True)
         ]
         self.order = Order(sources, data.seed)
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """The checksum that the sets' manifests give it; empty where there is none."""
+        return next((str(one.manifest["tokenizer_sha256"]) for one in self.sets if one.manifest), "")
 
     @property
     def validation_rows(self) -> int:
@@ -87,13 +92,13 @@ class Corpus:
 
     def describe(self, steps: int, global_batch: int) -> list[str]:
         """Say of each set what a run of `steps` reads of it, and how much is padding."""
-        taken = self.order.taken(steps * global_batch)
+        epochs = self.epochs(steps * global_batch)
         total = sum(self.weights)
         lines = [
             f"{one.name}: {tokens:,} tokens in {int(ends[-1]):,} rows, weight {weight / total:.2%}, "
-            f"{rows / int(ends[-1]):.2f} epochs in {steps:,} steps"
-            for one, tokens, ends, weight, rows in zip(
-                self.sets, self.train_tokens, self.ends, self.weights, taken, strict=True
+            f"{times:.2f} epochs in {steps:,} steps"
+            for one, tokens, ends, weight, times in zip(
+                self.sets, self.train_tokens, self.ends, self.weights, epochs, strict=True
             )
         ]
         held = int(self.held.length[: int(self.held.row_starts[self.validation_rows])].sum())
@@ -104,6 +109,11 @@ class Corpus:
             else f"held out: none, no validation loss; padding {1 - self.fill:.2%}"
         )
         return lines
+
+    def epochs(self, rows: int) -> list[float]:
+        """Return how often each set has been read after so many training rows."""
+        taken = self.order.taken(rows)
+        return [count / int(ends[-1]) for count, ends in zip(taken, self.ends, strict=True)]
 
     def training(self, positions: np.ndarray) -> Batch:
         """Make a micro-batch of the training rows at consecutive positions of the order."""
@@ -129,7 +139,7 @@ class Corpus:
     def documents(self, positions: np.ndarray) -> list[str]:
         """Return the ids of the documents in training rows at consecutive positions, in their order, each once.
 
-        A set without provenance gives "name:piece". Reads the ids of every shard that the rows are in.
+        A set without provenance gives "prefix:piece". Reads the ids of every shard that the rows are in.
         """
         places = []
         which, rows = self.order[int(positions[0]) : int(positions[-1]) + 1]
@@ -158,7 +168,7 @@ class Corpus:
     def _ids(self, i: int, k: int, pieces: list[int]) -> list[str]:
         one = self.sets[i]
         if one.manifest is None:
-            return [f"{one.name}:{piece}" for piece in pieces]
+            return [f"{one.shards[k].url}:{piece}" for piece in pieces]
         return split.document_ids(one.shards[k]).take(pieces).to_pylist()  # type: ignore[no-any-return]
 
 
@@ -186,7 +196,7 @@ class _Filling:
         self._used, largest = self._kernels.fill_row(
             shard.tokens, shard.lengths, shard.pointers, held, first, last, skip, *row, self._bounds, self._used, base
         )
-        self._largest = max(self._largest, largest)
+        self._largest = max(self._largest, int(largest))
 
     def fill_pieces(self, pieces: Any) -> None:
         row = self._next()
@@ -194,7 +204,7 @@ class _Filling:
         for shard, piece, begin, length in pieces:
             start = int(shard.pointers[piece]) // shard.tokens.itemsize + int(begin)
             largest = self._kernels.copy_piece(shard.tokens, start, int(length), at, *row)
-            self._largest = max(self._largest, largest)
+            self._largest = max(self._largest, int(largest))
             at += int(length)
             self._bounds[self._used] = base + at
             self._used += 1

@@ -32,10 +32,17 @@ class Loader:
         ranks: int = 1,
         vocab_size: int | None = None,
         tokenizer_sha256: str | None = None,
+        corpus: Corpus | None = None,
     ) -> None:
-        """Open `data` for data-parallel rank `rank` of `ranks`. Raises ShardError, SettingsError."""
+        """Open `data` for data-parallel rank `rank` of `ranks`. Raises ShardError, SettingsError.
+
+        `corpus` is what `data` was opened as, where that was done before; data.layout gpt_dataset needs it:
+        pretrain.mcore.gpt_dataset.GptDatasetCorpus.
+        """
         self.share = Share(global_batch, micro_batch, rank, ranks)
-        self.corpus = Corpus(data, vocab_size, tokenizer_sha256)
+        if corpus is None and data.layout != "packed":
+            raise SettingsError(f"data.layout {data.layout}: the loader was given no corpus of that layout")
+        self.corpus = corpus or Corpus(data, vocab_size, tokenizer_sha256)
         self.ahead = Ahead(self._read, data.prefetch, global_batch)
 
     def batch(self, first_row: int) -> list[Batch]:

@@ -83,7 +83,7 @@ def _by_document(shard: Shard, data: Data, clusters: pa.Table | None) -> np.ndar
         names = pc.coalesce(known, names)
     seed = data.seed & 0xFFFFFFFFFFFFFFFF
     digest = functools.partial(xxhash.xxh3_64_intdigest, seed=seed)
-    hashes = np.fromiter(map(digest, names.to_pylist()), np.uint64, len(names))
+    hashes = np.fromiter(map(digest, names.cast(pa.large_binary()).to_pylist()), np.uint64, len(names))
     side: np.ndarray = hashes < _limit(data.validation_share)
     return side
 
@@ -123,8 +123,9 @@ def _clusters(url: str) -> pa.Table | None:
     return table
 
 
-def check_length(wanted: int | None, sets: Sequence[ShardSet]) -> int:
-    """Return the length of training rows: `wanted`, else the shards' own. Raises ShardError where rows do not fit."""
+def check_length(data: Data, sets: Sequence[ShardSet]) -> int:
+    """Return the length of training rows: data.seq_length, else the shards' own. Raises ShardError where none fits."""
+    wanted = data.seq_length
     own = next((one for one in sets if one.seq_length), None)
     if wanted is None and own is None:
         raise ShardError(f"{sets[0].name} does not say its seq_length: it has no manifest.json; set data.seq_length")
@@ -136,7 +137,7 @@ def check_length(wanted: int | None, sets: Sequence[ShardSet]) -> int:
                 f"data.seq_length {length} neither divides the {stored} tokens of {one.name}'s rows nor is a multiple "
                 "of them"
             )
-        if stored is None:
+        if stored is None and data.layout == "packed":
             longest = max(int(row_tokens(shard.lengths, shard.row_starts).max()) for shard in one.shards)
             if longest > length:
                 raise ShardError(
@@ -146,13 +147,16 @@ def check_length(wanted: int | None, sets: Sequence[ShardSet]) -> int:
     return length
 
 
-def training_rows(shard: Shard, held: np.ndarray, stored: int, seq_length: int) -> Rows:
+def training_rows(shard: Shard, held: np.ndarray, stored: int | None, seq_length: int) -> Rows:
     """Cut the training side of a shard into rows.
 
     A stored row is one row, or cut into several, or joined with the next in the shard; without its held-out pieces
-    it may be shorter, and where nothing is left of it there is no row.
+    it may be shorter, and where nothing is left of it there is no row. `stored` is the length that rows were packed
+    to; None: they were not, and are cut where they are longer, never joined.
     """
     left = row_tokens(np.where(held, np.int32(0), shard.lengths), shard.row_starts)
+    if stored is None:
+        stored = max(seq_length, int(left.max()))
     if seq_length >= stored:
         kept = np.flatnonzero(left)[:: seq_length // stored]
         within = np.zeros(len(kept), np.int64)

@@ -63,6 +63,16 @@ class Engine:
         """The learning rate of the last step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
+    def load_weights(self, folder: str) -> None:
+        """Take the weights of a Hugging Face folder, of the same model; each rank reads what it holds."""
+        from pretrain.hf.weights import import_weights
+
+        assert self.settings.model is not None
+        states = [chunk.module.sharded_state_dict(metadata=model.LAYER_BY_LAYER) for chunk in self.models]
+        pieces = [piece for state in states for piece in model.sharded(state) if piece.data.is_floating_point()]
+        import_weights(folder, self.settings.model, pieces)
+        self.optimizer.reload_model_params()
+
     def backward(self, batches: Sequence[Batch]) -> Gradients:
         """Compute gradients of the mean loss over a global batch, of which `batches` are this rank's micro-batches."""
         for chunk in self.models:

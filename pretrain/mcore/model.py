@@ -18,16 +18,11 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from pretrain.config import Config, Model
 from pretrain.errors import SettingsError
 from pretrain.mcore import specs
+from pretrain.sizes import padded_vocabulary
 
 ACTIVATIONS = {"swiglu": F.silu, "gelu": F.gelu, "gelu_tanh": functools.partial(F.gelu, approximate="tanh")}
 LAYER_BY_LAYER = {"non_homogeneous_layers": True}  # sharded keys name the layer, instead of stacking layers
 RESIDUAL = ("linear_proj.weight", "linear_fc2.weight")  # layers that write to the residual stream
-
-
-def padded_vocab(model: Model) -> int:
-    """Return the rows of the embedding: the vocabulary, up to a multiple of `vocab_multiple`."""
-    assert model.vocab_size is not None
-    return -(-model.vocab_size // model.vocab_multiple) * model.vocab_multiple
 
 
 def transformer_config(config: Config) -> TransformerConfig:
@@ -92,7 +87,7 @@ def _chunk(config: Config, made: TransformerConfig, stage: int | None) -> torch.
     assert model is not None
     where = {"ignore_virtual": stage is None, "vp_stage": stage}
     chunk = GPTModel(
-        made, specs.block(made, stage), padded_vocab(model), model.positions,
+        made, specs.block(made, stage), padded_vocabulary(model), model.positions,
         pre_process=parallel_state.is_pipeline_first_stage(**where),
         post_process=parallel_state.is_pipeline_last_stage(**where),
         share_embeddings_and_output_weights=model.tied_embeddings,

@@ -66,7 +66,7 @@ class Axes:
     log: bool
 
     def x(self, step: Any) -> Any:
-        return LEFT + WIDTH * (step - self.first) / max(self.last - self.first, 1)
+        return LEFT + WIDTH * (step - self.first) / (self.last - self.first)
 
     def y(self, number: Any) -> Any:
         placed = np.log10(number) if self.log else number
@@ -81,7 +81,9 @@ def axes(chart: Chart, first: int, last: int, skipped: np.ndarray) -> Axes:
     numbers = np.log10(numbers[numbers > 0]) if log else numbers
     low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.0, 1.0)
     low = min(low, 0.0) if chart.zero and not log else low
-    space = 0.04 * (high - low) or 0.04 * abs(high) or 1.0
+    space = 0.04 * (high - low) or (0.5 if log else 0.04 * abs(high) or 1.0)
+    if first == last:
+        first, last = first - 1, last + 1
     return Axes(first, last, low - (0.0 if chart.zero and low == 0 else space), high + space, log)
 
 
@@ -111,7 +113,7 @@ def draw(chart: Chart, first: int, last: int, marks: dict[str, np.ndarray]) -> t
         "steps": [steps.tolist() for steps, _ in points],
         "values": [[float(f"{v:.6g}") for v in values] for _, values in points],
         "y": [[round(float(y), 1) for y in _within(values, at)] for _, values in points],
-        "left": LEFT, "width": WIDTH, "first": first, "last": last,
+        "left": LEFT, "width": WIDTH, "first": at.first, "last": at.last,
     }  # fmt: skip
     return figure, carried
 
@@ -141,8 +143,7 @@ def _grid(at: Axes) -> list[str]:
         y = float(at.y(number))
         drawn.append(f'<path class="grid" d="M{LEFT} {y:.1f}h{WIDTH}"/>')
         drawn.append(f'<text x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{text(value(number))}</text>')
-    whole = [n for n in ticks(at.first, at.last, False, 8) if n == int(n)] if at.last > at.first else [at.first]
-    for step in whole:
+    for step in (n for n in ticks(at.first, at.last, False, 8) if n == int(n)):
         x = at.x(step)
         drawn.append(f'<path class="axis" d="M{x:.1f} {floor}v4"/>')
         drawn.append(f'<text x="{x:.1f}" y="{floor + 16}" text-anchor="middle">{text(value(step))}</text>')

@@ -16,7 +16,7 @@ function nearest(steps, step) {
 }
 
 function place(chart, step) {
-  return chart.left + chart.width * (step - chart.first) / Math.max(chart.last - chart.first, 1);
+  return chart.left + chart.width * (step - chart.first) / (chart.last - chart.first);
 }
 
 function show(step) {

@@ -22,7 +22,7 @@ from pretrain.run.warden import Warden
 ADDRESS = "127.0.0.1"
 # Ended from outside, or by its own fault, before any Python could say so; the errors of other ranks come of that.
 CRASHES = (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
-TAIL = 8  # lines of a log that are shown
+TAIL, TRACEBACK = 8, 60  # lines of a log that are shown
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Loss:
     rank: int
     message: str
     failure: Any = None  # ranks.Failure, where it wrote one
-    tail: str = ""  # last lines of its log, where it said nothing
+    tail: str = ""  # last lines of its log, where it said nothing, or with debug
 
 
 class Attempt:
@@ -77,11 +77,11 @@ class Attempt:
         with ExitStack() as opened:
             stream = opened.enter_context(storage.appending(log))
             self._logs.append(stream.seek(0, os.SEEK_END))
-            output = {} if rank == 0 else {"stdout": stream, "stderr": subprocess.STDOUT}
             process = subprocess.Popen(
                 [*self._command, self._folder],
                 env=_environment(rank, self._size, port, self._restarts, self._debug),
-                stdin=subprocess.DEVNULL, start_new_session=True, **output,
+                stdin=subprocess.DEVNULL, start_new_session=True,
+                stdout=None if rank == 0 else stream, stderr=None if rank == 0 else subprocess.STDOUT,
             )  # fmt: skip
         self._processes.append(process)
         self._warden.watch(process.pid)
@@ -129,8 +129,9 @@ class Attempt:
             return Loss(rank, failure.message, failure)
         log = rank_log(self._folder, rank)
         if failure:
-            return Loss(rank, f"rank {rank} failed: {failure.message} (traceback in {log})", failure)
-        return Loss(rank, f"rank {rank} {_how(code)}", tail=self._tail(rank))
+            tail = self._tail(rank, TRACEBACK) if self._debug and rank else ""  # rank 0 showed its own
+            return Loss(rank, f"rank {rank} failed: {failure.message} (traceback in {log})", failure, tail)
+        return Loss(rank, f"rank {rank} {_how(code)}", tail=self._tail(rank, TAIL))
 
     def _time_of(self, rank: int) -> float:
         code, seen = self._ends[rank]
@@ -139,11 +140,11 @@ class Attempt:
             return failure.time
         return 0.0 if -code in CRASHES else seen
 
-    def _tail(self, rank: int) -> str:
+    def _tail(self, rank: int, length: int) -> str:
         with storage.opening(rank_log(self._folder, rank)) as stream:
             stream.seek(self._logs[rank])
             lines = stream.read().decode(errors="replace").splitlines()
-        return "\n".join(lines[-TAIL:])
+        return "\n".join(lines[-length:])
 
 
 def _how(code: int) -> str:

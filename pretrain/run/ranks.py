@@ -39,8 +39,9 @@ class Failure:
 
     def error(self) -> MillraceError:
         """Return the error that was raised in the rank, or TrainingError where it is none of ours."""
-        kind = getattr(pretrain.errors, self.kind, None) or getattr(millrace.errors, self.kind, TrainingError)
-        return kind(self.message)  # type: ignore[no-any-return]
+        named = {**vars(millrace.errors), **vars(pretrain.errors)}.get(self.kind)
+        kind = named if isinstance(named, type) and issubclass(named, MillraceError) else TrainingError
+        return kind(self.message)
 
 
 def read_failure(folder: str, rank: int) -> Failure | None:

@@ -53,9 +53,10 @@ class Stragglers:
     def window(self, own_seconds: float, steps: int) -> list[Straggler]:
         """End a window of `steps` steps; on rank 0 return who became a straggler, elsewhere nothing.
 
-        `own_seconds`: of this rank, in the window. Rank 0 takes what each of the others wrote last, so their windows may be one
-        apart; it waits for none, and says nothing until all have written. A rank is named again only after it had recovered.
-        """  # fmt: skip
+        `own_seconds`: of this rank, in the window. Rank 0 takes what each of the others wrote last, so their windows
+        may be one apart; it waits for none, and says nothing until all have written. A rank is named again only
+        after it had recovered.
+        """
         self._store.set(f"{KEY}/{self._rank}", repr(own_seconds / steps))
         keys = [f"{KEY}/{rank}" for rank in range(self._world)]
         if self._rank != 0 or not self._store.check(keys):

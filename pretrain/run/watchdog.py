@@ -105,13 +105,15 @@ class Watchdog:
         return self._seconds * (FIRST_STEP if self._marks.steps_begun <= 1 else 1)
 
     def _watch(self) -> None:
-        while not self._closing.wait(self._tick):
+        while True:
             # If this thread itself cannot run, as C code holds the lock of Python, a thread of C ends the process.
             faulthandler.dump_traceback_later(2 * FIRST_STEP * self._seconds, exit=True, file=self._log)
             try:
                 self._look()
             except RuntimeError as error:  # of the store: its host is gone or stopped, and training with it
                 self._without_store(error)
+            if self._closing.wait(self._tick):
+                return
 
     def _look(self) -> None:
         self._beat += 1

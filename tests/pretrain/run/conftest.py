@@ -27,22 +27,27 @@ sys.exit(code)
 """
 
 
-class Run:
-    """A launcher with its ranks. `fault`: see tests/pretrain/run/loop.py."""
+def write_settings(folder, hang_seconds, **fault):
+    (folder / "run.json").write_text(json.dumps({"config": {"guard": {"hang_seconds": hang_seconds}}}))
+    (folder / "fault.json").write_text(json.dumps({"what": "none", **fault}))
 
-    def __init__(self, folder, ranks=2, restarts=0, debug=False, hang_seconds=120.0, **fault):
-        self.folder, self.mark = folder, f"MILLRACE_TEST={folder}"
-        (folder / "run.json").write_text(json.dumps({"config": {"guard": {"hang_seconds": hang_seconds}}}))
-        (folder / "fault.json").write_text(json.dumps({"what": "none", **fault}))
+
+class Run:
+    """A launcher with its ranks: ours, or a command that takes the folder. `fault`: see tests/pretrain/run/loop.py."""
+
+    def __init__(self, folder, ranks=2, restarts=0, debug=False, hang_seconds=120.0, command=None, **fault):
+        ours = [sys.executable, "-c", LAUNCH, folder, str(ranks), str(restarts), str(int(debug))]
+        self.folder = folder
+        write_settings(folder, hang_seconds, **fault)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, folder, str(ranks), str(restarts), str(int(debug))],
+            [*command, folder] if command else ours,
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             env={**os.environ, "MILLRACE_TEST": str(folder)},
         )  # fmt: skip
 
     def wait(self):
         """Return the exit code and everything that was printed."""
-        printed, _ = self.process.communicate(timeout=200)
+        printed, _ = self.process.communicate(timeout=280)
         return self.process.returncode, printed
 
     def wait_for_step(self, step):

@@ -1,0 +1,168 @@
+"""Safetensors folders: read part by part where they lie, written tensor by tensor, there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from millrace import storage
+from millrace.errors import StorageError
+from pretrain.errors import WeightsError
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2), "float16": ("F16", 2)}  # name in the file, bytes
+
+
+class TensorFolder:
+    """The tensors of a Hugging Face folder's safetensors files, memory-mapped; only headers are read at first.
+
+    Raises WeightsError where a file is missing or damaged, or where the index names what is not there.
+    """
+
+    def __init__(self, folder: str):
+        if not storage.is_local(folder):
+            raise WeightsError(f"weights are mapped into memory, so they must lie in a local folder; {folder} does not")
+        self.folder = folder
+        self._files: dict[str, Any] = {}  # tensor -> open file
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        for url, names in self._listed().items():
+            self._open(url, names)
+
+    def part(self, name: str, *bounds: tuple[int, int]) -> Any:
+        """Return the part of a tensor from start to stop in each dimension; reads nothing else."""
+        return self._files[name].get_slice(name)[tuple(slice(*b) for b in bounds)]
+
+    def _listed(self) -> dict[str, list[str] | None]:
+        """Return the files, each with the tensors the index says it has."""
+        index = storage.join(self.folder, INDEX)
+        if storage.exists(index):
+            names: dict[str, list[str] | None] = {}
+            for tensor, file in _weight_map(index).items():
+                listed = names.setdefault(storage.join(self.folder, file), [])
+                assert listed is not None
+                listed.append(tensor)
+            return names
+        single = storage.join(self.folder, SINGLE)
+        if storage.exists(single):
+            return {single: None}
+        there = ", ".join(storage.list_folder(self.folder)) or "nothing"
+        raise WeightsError(f"{self.folder} has no {SINGLE} and no {INDEX}; it holds {there}")
+
+    def _open(self, url: str, names: list[str] | None) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            file: Any = safe_open(storage.local_path(url), framework="pt")
+        except FileNotFoundError:
+            raise WeightsError(f"{url} is missing; {INDEX} names it") from None
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{url} is damaged: {error}") from None
+        there = set(file.keys())
+        absent = sorted(set(names or ()) - there)
+        if absent:
+            raise WeightsError(f"{url} has no tensor {absent[0]}, which {INDEX} says it has")
+        for name in names if names is not None else there:
+            self.shapes[name], self._files[name] = tuple(file.get_slice(name).get_shape()), file
+
+
+def _weight_map(url: str) -> dict[str, str]:
+    content = storage.read_json(url)
+    found = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(file, str) for file in found.values()):
+        raise WeightsError(f"{url} has no weight_map of tensors to files")
+    return found
+
+
+def write_tensors(
+    folder: str, shapes: dict[str, tuple[int, ...]], dtype: str, tensors: Iterator[tuple[str, Any]], max_bytes: int
+) -> None:
+    """Write tensors, which come in the order of `shapes`, as one file or as several with an index.
+
+    dtype: of DTYPES; tensors are cast to it. A file has at most `max_bytes`, but at least one tensor.
+    Memory: one tensor. The format is that of safetensors: the length of the header (u64, little endian), the
+    header (JSON: type, shape and place of every tensor), the tensors' bytes without gaps.
+    """
+    if dtype not in DTYPES:
+        raise WeightsError(f"dtype is {dtype!r}; weights are written as {', '.join(DTYPES)}")
+    width = DTYPES[dtype][1]
+    files = _cut({name: math.prod(shape) * width for name, shape in shapes.items()}, max_bytes)
+    place: dict[str, str] = {}
+    for number, sizes in enumerate(files):
+        file = SINGLE if len(files) == 1 else f"model-{number + 1:05d}-of-{len(files):05d}.safetensors"
+        place |= dict.fromkeys(sizes, file)
+        with storage.writing(storage.join(folder, file)) as stream:
+            stream.write(_header(sizes, shapes, dtype))
+            for name in sizes:
+                given, tensor = next(tensors)
+                assert (given, tuple(tensor.shape)) == (name, shapes[name]), (given, tuple(tensor.shape), name)
+                stream.write(_bytes(tensor, dtype))
+    if len(files) > 1:
+        total = sum(sum(sizes.values()) for sizes in files)
+        storage.write_json(
+            storage.join(folder, INDEX), {"metadata": {"total_size": total}, "weight_map": dict(sorted(place.items()))}
+        )
+
+
+def _cut(sizes: dict[str, int], max_bytes: int) -> list[dict[str, int]]:
+    """Share out tensors to files in order: a file ends before the tensor that would take it past `max_bytes`."""
+    files: list[dict[str, int]] = [{}]
+    for name, size in sizes.items():
+        if files[-1] and sum(files[-1].values()) + size > max_bytes:
+            files.append({})
+        files[-1][name] = size
+    return files
+
+
+def _header(sizes: dict[str, int], shapes: dict[str, tuple[int, ...]], dtype: str) -> bytes:
+    entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name, size in sizes.items():
+        entries[name] = {"dtype": DTYPES[dtype][0], "shape": shapes[name], "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text
+
+
+def _bytes(tensor: Any, dtype: str) -> memoryview:
+    import torch
+
+    made = tensor.detach().to(device="cpu", dtype=getattr(torch, dtype)).contiguous()
+    return memoryview(made.reshape(-1).view(torch.uint8).numpy())
+
+
+@contextlib.contextmanager
+def appearing(folder: str) -> Iterator[str]:
+    """Give a folder to write into that takes the name `folder` when the block ends well; one there was goes then.
+
+    In a file system it is written beside, and renamed. An object store renames nothing: files are put in place
+    one by one, and the reader must look for the one that is written last.
+    """
+    if not storage.is_local(folder):
+        storage.remove(folder)
+        yield folder
+        return
+    final = storage.local_path(storage.absolute(folder))
+    aside = _beside(final)
+    try:
+        yield str(aside)
+        old = _beside(final)
+        if final.exists():
+            final.rename(old)
+        storage.publish(aside, final)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _beside(final: Path) -> Path:
+    return final.with_name(f".{final.name}.{secrets.token_hex(4)}{storage.TEMPORARY}")
