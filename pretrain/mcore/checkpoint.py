@@ -8,6 +8,7 @@ CUDA and NCCL threads is forked. The price is host memory for what the rank writ
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import threading
 import time
@@ -137,15 +138,13 @@ class Saver:
             told: list[Any] = [None] * torch.distributed.get_world_size()
             written = self._write(step, items, updates)
             torch.distributed.gather_object(written, told if rank == 0 else None, dst=0, group=self._group)
-            if rank == 0 and not (error := next((each["error"] for each in told if each["error"]), "")):
+            if rank == 0:
                 path, size, error = self._publish(step, common, told)
             outcome = [(path, size, error)]
             torch.distributed.broadcast_object_list(outcome, src=0, group=self._group)
             path, size, error = outcome[0]
         except RuntimeError as lost:  # a rank is gone, and with it what it should have written
-            error = f"lost another rank during the save: {lost}"
-        if error and rank == 0:
-            storage.remove(str(self.folder.aside(step)))
+            error = f"lost another rank during the save: {str(lost).splitlines()[0]}"
         seconds = time.perf_counter() - began
         return Saved(step, "" if error else path, error, size, seconds, seconds if blocked is None else blocked)
 
@@ -166,9 +165,13 @@ class Saver:
             return {"error": f"rank {rank} cannot write {folder}: {_reason(error)}"}
 
     def _publish(self, step: int, common: dict[str, Any], told: list[dict[str, Any]]) -> tuple[str, int, str]:
-        """Write what describes the ranks' files and publish them; return (path, bytes, error)."""
+        """Write what describes the ranks' files and publish them, or remove them; return (path, bytes, error)."""
         folder = self.folder.aside(step)
+        error = next((each["error"] for each in told if each["error"]), "")
         try:
+            if error:
+                storage.remove(str(folder))  # before other ranks hear of it: they may save this step again
+                return "", 0, error
             planner = MCoreSavePlanner(dedup_replicated_tensors=False, flatten_state_dict=False)
             planner.set_up_planner({}, is_coordinator=True)
             _, metadata = planner.create_global_plan([each["plan"] for each in told])
@@ -183,8 +186,10 @@ class Saver:
             contents = {**{name: common["state"][name] for name in ("rows", "tokens")}, **asdict(self.about)}
             final = self.folder.publish(step, contents, files)
             return str(final), sum(kept["bytes"] for kept in files.values()), ""
-        except (OSError, RuntimeError, ValueError, StorageError) as error:
-            return "", 0, f"cannot write {folder}: {_reason(error)}"
+        except (OSError, RuntimeError, ValueError, StorageError) as failed:
+            with contextlib.suppress(OSError):  # the next run removes it
+                storage.remove(str(folder))
+            return "", 0, error or f"cannot write {folder}: {_reason(failed)}"
 
 
 def load(engine: Any, path: Path) -> tuple[dict[str, Any], bool]:
@@ -223,7 +228,7 @@ def load(engine: Any, path: Path) -> tuple[dict[str, Any], bool]:
 def newest(folder: Folder) -> tuple[Path | None, list[str]]:
     """Return the newest whole checkpoint and a line for each newer one that is not; called by all ranks.
 
-    Every file is read and hashed, by one of the ranks.
+    Every file is read and hashed, by one of the ranks. Raises CheckpointError where none of several is whole.
     """
     rank, ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
 

@@ -124,7 +124,9 @@ class Folder:
     ) -> tuple[Path | None, list[str]]:
         """Return the newest whole checkpoint and a line for each newer one that is not.
 
-        `check` says what is wrong with one; without it every file is read and hashed here. `steps`: those there are.
+        None where there is none at all. `check` says what is wrong with one; without it every file is read and
+        hashed here. `steps`: those there are. Raises CheckpointError where there are some and none is whole: a run
+        that began anew would in time remove them.
         """
         passed: list[str] = []
         for step in sorted(self.steps() if steps is None else steps, reverse=True):
@@ -132,7 +134,9 @@ class Folder:
             if not (wrong := (check or damage)(path)):
                 return path, passed
             passed.append(f"{path} is passed over: {'; '.join(wrong)}")
-        return None, passed
+        if passed:
+            raise CheckpointError(f"no whole checkpoint, move them away to begin anew: {'; '.join(passed)}")
+        return None, []
 
 
 def doomed(steps: Sequence[int], keep_last: int, keep_every: int, named: int | None) -> list[int]:

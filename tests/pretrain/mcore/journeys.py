@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def travel(stops: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Make an engine a stop and train it through `steps`; return (loss, norm) a step, and what else was seen.
 
     A stop has a case of `cases.config`; `load`: a folder whose newest checkpoint it begins from; `save`: a folder
-    that it saves to before step `at`, in the background.
+    that it saves to before step `at`, in the background. What is written is written once that step has changed
+    the engine.
     """
     from pretrain.mcore import layout
     from pretrain.mcore.checkpoint import Saver, load, newest
@@ -41,7 +43,8 @@ def travel(stops: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     answers = []
     for stop in stops:
-        settings = cases.config(**stop.get("case", {}))
+        sections = stop.get("case", {})
+        settings = cases.config(**{**sections, "training": {"global_batch": 4, **sections.get("training", {})}})
         begin(settings)
         engine, seen = Engine(settings), {}
         if "load" in stop:
@@ -49,19 +52,29 @@ def travel(stops: list[dict[str, Any]]) -> list[dict[str, Any]]:
             loop, seen["same_random"] = load(engine, path)
             seen |= {"loop": loop, "passed": passed}
         saver = Saver(engine, Folder(Path(stop["save"])), about(settings)) if "save" in stop else None
+        trained = hold(saver) if saver else None
         seen["steps"], pending = [], None
         for step in range(*stop["steps"]):
             if saver and step == stop["at"]:
-                pending = saver.save({"step": step, "rows": step * 8, "tokens": step * 256, "guard": {"mean": 6.25}})
+                pending = saver.save({"step": step, "rows": step * 4, "tokens": step * 128, "guard": {"mean": 6.25}})
             gradients = engine.backward(cases.micro_batches(settings, step))
             engine.apply(gradients)
             seen["steps"].append((gradients.loss, gradients.norm))
+            if pending:
+                trained.set()
         if pending:
             saved = pending.wait()
             seen |= {"error": saved.error, "bytes": saved.bytes}
         seen["updates"] = layout.step(engine.optimizer)
         answers.append(seen)
     return answers
+
+
+def hold(saver: Any) -> threading.Event:
+    """Let a saver write no sooner than the event that is returned."""
+    event, finish = threading.Event(), saver._finish
+    saver._finish = lambda *arguments: finish(*arguments) if event.wait() else None
+    return event
 
 
 def engine_and_saver(folder: Path) -> tuple[Any, Any]:
@@ -92,14 +105,17 @@ def fill_disk(folder: str, ballast: str) -> list[tuple[str, list[str]]]:
 
 
 def limit_files(folder: str, limit: int) -> list[tuple[str, list[str]]]:
-    """Save with files of any size, of `limit` bytes, and of any size again."""
+    """Save with files of any size, of `limit` bytes on the last rank, and of any size again."""
     import resource
+
+    import torch
 
     saver = engine_and_saver(Path(folder))[1]
     most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    last = torch.distributed.get_rank() == torch.distributed.get_world_size() - 1
     told = []
     for step, size in ((1, most[0]), (2, limit), (3, most[0])):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, most[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size if last else most[0], most[1]))
         error = saved_in(saver, step).wait().error
         told.append((error, sorted(path.name for path in Path(folder).iterdir())))
     return told

@@ -16,7 +16,6 @@ TP2 = {"parallel": {"tensor": 2, "sequence": True}}
 PP2 = {"parallel": {"pipeline": 2}}
 INTERLEAVED = {"parallel": {"pipeline": 2, "virtual_pipeline": 2}}
 DP2 = {"parallel": {"distributed_optimizer": True, "overlap": True}}
-PLAIN = {}
 EP2 = {"parallel": {"expert": 2, "distributed_optimizer": True}, **MOE}
 BF16 = {"training": {"precision": "bf16"}}
 DP2_BF16 = {**DP2, **BF16}
@@ -24,7 +23,7 @@ DP2_DROPOUT = {**DP2, "model": {"dropout": 0.1}}
 SAVED = {"one": {}, "moe": MOE}  # by one rank
 SAVED_BY_TWO = {"tp2": TP2, "interleaved": INTERLEAVED, "dp2": DP2, "ep2": EP2, "dp2-bf16": DP2_BF16,
                 "dp2-dropout": DP2_DROPOUT}  # fmt: skip
-IN_TWO = [("one", TP2), ("one", INTERLEAVED), ("dp2", TP2), ("tp2", DP2), ("interleaved", PP2), ("dp2", PLAIN),
+IN_TWO = [("one", TP2), ("dp2", TP2), ("tp2", DP2), ("interleaved", PP2),
           ("moe", EP2), ("dp2-bf16", BF16)]  # fmt: skip
 IN_ONE = [("tp2", {}), ("interleaved", {}), ("dp2", {}), ("ep2", MOE)]
 UNCHANGED = [("dp2-dropout", DP2_DROPOUT), ("interleaved", INTERLEAVED)]
@@ -59,10 +58,12 @@ def journeys(tmp_path_factory, small_disk):
         calls.append(("fill_disk", [str(small_disk / "run"), str(small_disk / "ballast")]))
     alone, *mishaps = ranks.run(1, module, calls)[0]
     stops = [save(SAVED_BY_TWO), resume(IN_TWO), resume(UNCHANGED)]
-    saved, two, unchanged = ranks.run(2, module, [("travel", [stop]) for stop in stops])[0]
+    calls = [*(("travel", [stop]) for stop in stops), ("limit_files", [str(root / "limit2"), 1_000_000])]
+    (saved, two, unchanged, limited), other = ranks.run(2, module, calls)
+    assert other[-1] == limited
     one = ranks.run(1, module, [("travel", [resume(IN_ONE)])])[0][0]
     unbroken = dict(zip([*SAVED, *SAVED_BY_TWO], [*alone, *saved]))
-    return {"unbroken": unbroken, "two": two, "unchanged": unchanged, "one": one} | dict(
+    return {"unbroken": unbroken, "two": two, "unchanged": unchanged, "one": one, "one rank": limited} | dict(
         zip(("faults", "limit", "disk"), mishaps)
     )
 
@@ -72,7 +73,7 @@ def assert_goes_on(resumed, unbroken):
     assert [loss for loss, _ in resumed["steps"]] == pytest.approx([loss for loss, _ in expected], abs=1e-5)
     assert [norm for _, norm in resumed["steps"]] == pytest.approx([norm for _, norm in expected], abs=1e-4)
     assert resumed["updates"] == TO
-    assert resumed["loop"] == {"step": FROM, "rows": 8, "tokens": 256, "guard": {"mean": 6.25}}
+    assert resumed["loop"] == {"step": FROM, "rows": 4, "tokens": 128, "guard": {"mean": 6.25}}
 
 
 def test_every_save_succeeds(journeys):
@@ -119,7 +120,10 @@ def test_a_save_that_is_killed_leaves_the_checkpoint_before_it(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["children", "latest", "step-00000001"]
 
 
-@pytest.mark.parametrize(("mishap", "words"), [("limit", "File too large"), ("disk", "No space left on device")])
+@pytest.mark.parametrize(
+    ("mishap", "words"),
+    [("limit", "File too large"), ("one rank", "File too large"), ("disk", "No space left on device")],
+)
 def test_a_full_disk_fails_one_save_and_no_other(journeys, mishap, words):
     if mishap not in journeys:
         pytest.skip("only root mounts a small disk; the limit on a file's size stands for it")
