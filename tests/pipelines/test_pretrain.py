@@ -34,7 +34,7 @@ def sets(*more: str) -> list[str]:
     ("words", "code", "said"),
     [
         (["pretrain-tinny", "--shards", "{}"], 2, "no recipe is called pretrain-tinny. Did you mean pretrain-tiny?"),
-        (["pretrain-tiny", "--shards", "{}", "--set", "training.stpes=3"], 2, "no field of Training. Did you mean steps?"),
+        (["pretrain-tiny", "--shards", "{}", "--set", "training.stpes=3"], 2, "Did you mean steps?"),
         (["pretrain-tiny", "--shards", "{}", "--set", "trainig.steps=3"], 2, "Did you mean training?"),
         (["pretrain-tiny", "--shards", "{}", "--set", "training.steps=many"], 2, "it must be int"),
         (["pretrain-tiny"], 1, "data.shards names no shards"),
