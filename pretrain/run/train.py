@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from typing import Any
 
 import torch
 
@@ -33,7 +34,7 @@ def train(config: Config, folder: str, life: Life) -> None:
     training, model = config.training, config.model
     assert model is not None
     data = (config.data, training.global_batch, training.micro_batch, rank, ranks, model.vocab_size)
-    with Loader(*data) as loader:
+    with Loader(*data, corpus=_gpt_dataset(config, folder)) as loader:
         run = Run(config, folder, life, loader, Engine(config))
         restored = run.restore()
         logs = life.place.rank == 0
@@ -43,6 +44,17 @@ def train(config: Config, folder: str, life: Life) -> None:
                 record.event("restore", run.step, message=line)
             if run.train():
                 run.hand_on()
+
+
+def _gpt_dataset(config: Config, folder: str) -> Any:
+    """Return Megatron's own dataset where it is asked for, made by all ranks together; else None."""
+    if config.data.layout == "packed":
+        return None
+    from pretrain.mcore.gpt_dataset import GptDatasetCorpus
+
+    assert config.model is not None
+    rows = config.training.steps * config.training.global_batch
+    return GptDatasetCorpus(config.data, rows, storage.join(folder, "work"), config.model.vocab_size)
 
 
 class Run:

@@ -21,12 +21,12 @@ LENGTH, VOCABULARY = 64, 200
 
 
 def shards(folder: Path) -> str:
-    """Write 200 documents in which every second token follows from the one before."""
+    """Write 200 documents of 49 tokens in which every second one follows from the one before."""
     generator = np.random.default_rng(0)
     documents = []
     for _ in range(200):
-        tokens = generator.integers(1, VOCABULARY, 2 * generator.integers(5, 60))
-        tokens[1::2] = (tokens[::2] * 7 + 3) % (VOCABULARY - 1) + 1
+        tokens = generator.integers(1, 50, 2 * generator.integers(5, 60))
+        tokens[1::2] = (tokens[::2] * 5 + 3) % 49 + 1
         documents.append(tokens.tolist())
     write_shards(folder, documents, LENGTH, VOCABULARY)
     return str(folder)
@@ -42,6 +42,7 @@ def configuration(place: str, **sections: dict[str, Any]) -> Config:
         "optimizer": {"lr": 1e-2, "min_lr": 1e-3, "warmup_steps": 2},
         "parallel": {**PARALLEL, "ranks": 1},
         "checkpoint": {"every_steps": 10},
+        "guard": {},
         "watch": {"log_every": 20, "validate_every": 20, "tensorboard": False, "peak_tflops": 1.0},
     }
     return build(Config, {name: {**values, **sections.get(name, {})} for name, values in defaults.items()})
