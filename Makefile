@@ -4,7 +4,7 @@ BIN := .venv/bin
 CACHE := $(if $(MILLRACE_CACHE),$(MILLRACE_CACHE),$(HOME)/.cache/millrace)
 LID := $(CACHE)/lid.176.ftz
 
-.PHONY: env demo test test-all lint resolve clean
+.PHONY: env demo test test-all gpu-train lint resolve clean
 
 env: .venv/.installed $(LID)
 
@@ -24,6 +24,9 @@ test: env
 
 test-all: env
 	$(BIN)/pytest -n auto --dist worksteal -m ''
+
+gpu-train: env  # needs a GPU, and torch built for it
+	$(BIN)/python -m benchmarks.gpu_train
 
 lint: env
 	$(BIN)/ruff check .

@@ -63,12 +63,15 @@ class Memory:
         return self.weights + self.gradients + self.optimizer
 
 
-def memory(config: Config, sizes: Sizes) -> Memory:
-    """Return the memory of the rank that needs most: of the first or the last stage of the pipeline."""
-    return max((of_stage(config, sizes, stage) for stage in {0, sizes.pipeline - 1}), key=lambda each: each.total)
+def memory(config: Config, sizes: Sizes, gpu: bool) -> Memory:
+    """Return the memory of the rank that needs most: of the first or the last stage of the pipeline.
+
+    gpu: norms and activations run in fused kernels, which keep less. Checked on CPU alone, against what torch keeps.
+    """
+    return max((of_stage(config, sizes, stage, gpu) for stage in {0, sizes.pipeline - 1}), key=lambda each: each.total)
 
 
-def of_stage(config: Config, sizes: Sizes, stage: int) -> Memory:
+def of_stage(config: Config, sizes: Sizes, stage: int, gpu: bool) -> Memory:
     """Return the memory of a rank of a pipeline stage, with experts that are given equal numbers of tokens.
 
     The distributed optimizer divides its states by the ranks that hold the same parameters (Rajbhandari et al. 2020,
@@ -81,7 +84,7 @@ def of_stage(config: Config, sizes: Sizes, stage: int) -> Memory:
     dense_ranks = sizes.data * sizes.context if sizes.distributed_optimizer else 1
     expert_ranks = sizes.ranks // (sizes.pipeline * sizes.expert) if sizes.distributed_optimizer else 1
     shard = -(-held.dense // dense_ranks) + -(-held.experts // expert_ranks)
-    layer, kept = layer_activations(config, sizes), kept_of_layer(config, sizes)
+    layer, kept = layer_activations(config, sizes, gpu), kept_of_layer(config, sizes, gpu)
     last = stage == sizes.pipeline - 1
     return Memory(
         weights=WEIGHT[precision] * held.total,
@@ -89,7 +92,7 @@ def of_stage(config: Config, sizes: Sizes, stage: int) -> Memory:
         optimizer=STATE[precision] * shard,
         activations=kept * layers_in_flight(config, sizes, stage),
         working=layer * (2 if config.training.recompute == "full" else 1),  # gradients are as large; and recomputed
-        logits=_logits(config, sizes) if last else 0,
+        logits=_logits(config, sizes, gpu) if last else 0,
     )
 
 
@@ -106,62 +109,96 @@ def layers_in_flight(config: Config, sizes: Sizes, stage: int) -> int:
     return min(ahead + 1, batches * chunks) * (model.layers // (sizes.pipeline * chunks))
 
 
-def kept_of_layer(config: Config, sizes: Sizes) -> int:
+def kept_of_layer(config: Config, sizes: Sizes, gpu: bool) -> int:
     """Return the bytes a layer keeps of a micro-batch until its backward pass, under the recomputation chosen.
 
-    full: its input alone. selective recomputes attention's scores, which only context parallelism has here.
+    full: its input alone. selective: not what attention itself writes down, its output and scores.
     """
-    how = config.training.recompute
+    how, model = config.training.recompute, _model(config)
     if how == "full":
-        return _element(config) * _model(config).hidden_size * _part(config, sizes)
-    return layer_activations(config, sizes) - (_scores(config, sizes) if how == "selective" else 0)
+        return _element(config) * model.hidden_size * _part(config, sizes)
+    kept = layer_activations(config, sizes, gpu)
+    if how == "selective":
+        kept -= _scores(config, sizes) + _tokens(config, sizes) * _own_output(config) // sizes.tensor
+    return kept
 
 
-def layer_activations(config: Config, sizes: Sizes) -> int:
+def layer_activations(config: Config, sizes: Sizes, gpu: bool) -> int:
     """Return the bytes a layer writes down of a micro-batch for its backward pass."""
-    model, tokens, part = _model(config), _tokens(config, sizes), _part(config, sizes)
-    h, heads, keys = model.hidden_size, model.heads * model.head_size, model.key_heads * model.head_size
-    # of whole hidden states (1 / tensor with sequence parallelism): input and output of two norms, and between
-    # them a float32 copy and a normed one, where norms are not fused
-    states = part * 2 * (2 * h * _element(config) + (4 + _element(config)) * h)
+    return (
+        _part(config, sizes) * _states(config, gpu)
+        + _tokens(config, sizes) * (_attention(config) + _own_output(config)) // sizes.tensor
+        + _scores(config, sizes)
+        + _feed_forward(config, sizes, gpu)
+    )
+
+
+def _states(config: Config, gpu: bool) -> int:
+    """Return bytes a token of whole hidden states: two norms, and dropout's masks."""
+    masks = 2 * _element(config) * _model(config).hidden_size if _model(config).dropout else 0
+    return 2 * _norm(config, gpu) + masks
+
+
+def _norm(config: Config, gpu: bool) -> int:
+    """Return bytes a token of a norm: input and output; RMSNorm in parts writes the former and its norm in float32."""
+    model, fused = _model(config), 2 * _element(config)
+    in_parts = model.norm == "rms" and not gpu
+    return model.hidden_size * (8 + _element(config) if in_parts else fused) + 8
+
+
+def _attention(config: Config) -> int:
+    """Return bytes a token of all heads: queries, keys and values, before and after rotation, and what is projected."""
+    model, element = _model(config), _element(config)
+    heads, keys = model.heads * model.head_size, model.key_heads * model.head_size
+    numbers = heads + 2 * keys + heads
+    if model.position_embedding == "rope":
+        numbers += heads + keys + 4 * model.head_size  # and cosines and sines
     if model.dropout:
-        states += part * 2 * h  # masks, a byte each
-    # of heads: queries, keys, values, before and after rotation; the output, and its log-sum-exp in float32
-    rotated = 2 if model.position_embedding == "rope" or model.qk_norm else 1
-    attention = _element(config) * (rotated * (heads + keys) + keys + heads) + 4 * model.heads
-    if model.qk_norm:
-        attention += (4 + _element(config)) * (heads + keys)
-    attention = tokens * attention // sizes.tensor
-    return states + attention + _feed_forward(config, sizes) + _scores(config, sizes)
+        numbers += heads + keys  # scaled
+    return numbers * element + (8 * (heads + keys + model.heads) if model.qk_norm else 0)
 
 
-def _feed_forward(config: Config, sizes: Sizes) -> int:
+def _own_output(config: Config) -> int:
+    """Return bytes a token of what attention writes down: its output, and a float32 sum of scores for each head."""
     model = _model(config)
-    inner = (4 if model.activation == "swiglu" else 2) * model.ffn_size  # gate, up, silu(gate), product; or in and out
+    return model.heads * model.head_size * _element(config) + 4 * model.heads
+
+
+def _feed_forward(config: Config, sizes: Sizes, gpu: bool) -> int:
+    """Return the bytes of a feed-forward layer, or of the experts' share of tokens, of which each gets equally many."""
+    model, element = _model(config), _element(config)
+    width = 2  # in and out of the activation
+    if model.activation == "swiglu":
+        width = 3 if gpu else 5  # gate and up, product; in parts also silu(gate) and a copy of up
     if not model.experts:
-        return _tokens(config, sizes) * _element(config) * inner // sizes.tensor
-    # a token's copies for its experts, on the way in and out, and logits and probabilities of the router
-    routed = model.experts_per_token * (inner + 2 * model.hidden_size) * _element(config) + 12 * model.experts
-    return _part(config, sizes) * routed
+        return _tokens(config, sizes) * element * width * model.ffn_size // sizes.tensor
+    width += 0 if gpu else 1  # weighted
+    copies = element * (width * model.ffn_size + 2 * model.hidden_size) + 40  # of a token, for each of its experts
+    return _part(config, sizes) * (model.experts_per_token * copies + 16 * model.experts)
 
 
 def _scores(config: Config, sizes: Sizes) -> int:
-    """Return the bytes of attention's probabilities: none, but under context parallelism.
+    """Return the bytes of attention's scores, for a row that is one document; where kernels are fused there are none.
 
-    There a mask is given, which takes torch's fused kernels away where queries are grouped: probabilities in float32
-    and in the precision of training, for a row that is one document. Ranks hold two chunks of 2 x context (zigzag).
+    They are not with dropout on CPU: probabilities, dropped ones, and a mask. And not where a mask is given and
+    queries are grouped, as under context parallelism: probabilities, in float32 too. A rank there has two of
+    2 x context chunks (zigzag), whose queries see chunk x (2 x context + 1) keys between them.
     """
-    if sizes.context == 1:
-        return 0
-    model = _model(config)
-    half = _seq_length(config) // (2 * sizes.context)
-    cells = config.training.micro_batch * half * half * (2 * sizes.context + 1)
-    return model.heads // sizes.tensor * cells * (4 + _element(config))
+    model, rows, length = _model(config), config.training.micro_batch, _seq_length(config)
+    cells, each = length**2, 0
+    if sizes.context > 1:
+        chunk = length // (2 * sizes.context)
+        cells = chunk * chunk * (2 * sizes.context + 1)
+        each = 4 + _element(config) if model.key_heads != model.heads else 0
+    if model.dropout:
+        each += 3 * _element(config)
+    return model.heads // sizes.tensor * rows * cells * each
 
 
-def _logits(config: Config, sizes: Sizes) -> int:
-    """Return the bytes of the logits: as computed, in float32, and their gradient (float32 shares where it can)."""
-    return _tokens(config, sizes) * padded_vocabulary(_model(config)) // sizes.tensor * (_element(config) + 8)
+def _logits(config: Config, sizes: Sizes, gpu: bool) -> int:
+    """Return the bytes of logits, as computed and in float32, of their gradient, and of the last norm."""
+    logits = padded_vocabulary(_model(config)) // sizes.tensor * (_element(config) + 8)
+    return _tokens(config, sizes) * logits + _part(config, sizes) * _norm(config, gpu)
 
 
 def _tokens(config: Config, sizes: Sizes) -> int:

@@ -87,7 +87,7 @@ def _planned(config: Config, machine: Machine, sizes: Sizes, tried: tuple[Tried,
         config=dataclasses.replace(config, parallel=parallel),
         machine=machine,
         sizes=sizes,
-        memory=memory(config, sizes),
+        memory=memory(config, sizes, machine.kind == "gpu"),
         parameters=parameters(model),
         flops=flops_per_token(model, length),
         tried=tried,
@@ -109,7 +109,10 @@ def _ranks(config: Config, machine: Machine) -> Iterator[int]:
 
 
 def candidates(config: Config, machine: Machine, ranks: int) -> Iterator[Sizes]:
-    """Yield the sizes that may be tried on so many ranks, the first choice first; given sizes are kept."""
+    """Yield the sizes that may be tried on so many ranks, the first choice first; given sizes are kept.
+
+    An open context size is a power of two, as lengths are: else one that only suits the batch would be found.
+    """
     model, parallel = config.model, config.parallel
     assert model is not None
     node = min(ranks, machine.per_node)
@@ -123,7 +126,7 @@ def candidates(config: Config, machine: Machine, ranks: int) -> Iterator[Sizes]:
         )
         for tensor in _open(parallel.tensor, [n for n in shares if n <= node and model.heads % n == 0])
         for pipeline in _open(parallel.pipeline, [n for n in shares if model.layers % n == 0])
-        for context in _open(parallel.context, shares)
+        for context in _open(parallel.context, [n for n in shares if n & (n - 1) == 0])
         for expert in _open(parallel.expert, [n for n in shares if (model.experts or 1) % n == 0])
     ]  # fmt: skip
     return iter(sorted(found, key=lambda s: (s.model_parallel, -s.tensor, s.context, s.expert)))
@@ -135,7 +138,7 @@ def _open(given: int | None, choices: list[int]) -> list[int]:
 
 def _too_large(config: Config, machine: Machine, sizes: Sizes) -> str | None:
     """Return what is missing, where a rank does not fit into USABLE of its memory."""
-    needs, has = memory(config, sizes).total, machine.memory_of_rank(sizes.ranks)
+    needs, has = memory(config, sizes, machine.kind == "gpu").total, machine.memory_of_rank(sizes.ranks)
     if needs <= USABLE * has:
         return None
     return f"{needs / GIB:.1f} GiB a rank, of {USABLE * has / GIB:.1f} usable ({USABLE:.0%} of {has / GIB:.1f})"
@@ -146,7 +149,7 @@ def _nothing_fits(config: Config, machine: Machine, tried: list[Tried]) -> str:
     possible = [each.sizes for each in tried if refusal(config, each.sizes) is None]
     if not possible:
         return tried[0].refused
-    best = min(possible, key=lambda sizes: memory(config, sizes).total)
+    best = min(possible, key=lambda sizes: memory(config, sizes, machine.kind == "gpu").total)
     line = f"the model does not fit on {machine}: at best {_too_large(config, machine, best)}, with {words(best)}"
     recomputing = dataclasses.replace(config, training=dataclasses.replace(config.training, recompute="full"))
     if config.training.recompute != "full" and _too_large(recomputing, machine, best) is None:

@@ -28,11 +28,10 @@ def run(given: Any) -> int:
     """Train, or say what would be done."""
     import dataclasses
 
-    from pretrain.machine import Machine
-
     from millrace.errors import ConfigError
     from millrace.progress import Progress
     from pipelines import pretraining
+    from pretrain.machine import Machine
     from pretrain.run import start
 
     config = pretraining.load(given.config, given.set)

@@ -223,10 +223,8 @@ def family_of(model: Model) -> str:
         family = "mixtral" if model.experts else "qwen3" if model.qk_norm else "qwen2" if model.qkv_bias else "llama"
         if family == "qwen2" and model.bias:
             family = "llama"
-        fixed = {"norm": "rms", "activation": "swiglu", "qk_norm": family == "qwen3", "bias": model.qkv_bias,
-                 "dropout": 0.0}  # fmt: skip
-        if family != "llama":
-            fixed |= {"bias": False, "qkv_bias": family == "qwen2"}
+        fixed = {"norm": "rms", "activation": "swiglu", "qk_norm": family == "qwen3"}
+        fixed |= {"bias": model.qkv_bias} if family == "llama" else {"bias": False, "qkv_bias": family == "qwen2"}
     if family in ("gpt2", "qwen2"):
         fixed["head_size"] = model.hidden_size / model.heads
     wrong = [f"{name} {getattr(model, name)!r}" for name, value in fixed.items() if getattr(model, name) != value]
@@ -240,7 +238,7 @@ def family_of(model: Model) -> str:
     return family
 
 
-def write_config(model: Model, dtype: str, end_of_document: int | None) -> dict[str, Any]:
+def config_json(model: Model, dtype: str, end_of_document: int | None) -> dict[str, Any]:
     """Return the config.json of a model whose vocabulary and positions are known; rotary positions in both spellings.
 
     dtype: float32, bfloat16 or float16. end_of_document: the id after which generation stops.
@@ -278,7 +276,8 @@ def _rope_json(model: Model, family: str) -> dict[str, Any]:
     written: dict[str, Any] = {
         "num_hidden_layers": model.layers, "hidden_size": model.hidden_size, "num_attention_heads": model.heads,
         "num_key_value_heads": model.key_heads, "intermediate_size": model.ffn_size, "hidden_act": "silu",
-        "max_position_embeddings": model.positions, "rms_norm_eps": model.norm_eps, "attention_dropout": 0.0,
+        "max_position_embeddings": model.positions, "rms_norm_eps": model.norm_eps,
+        "attention_dropout": 0.0,  # no field for hidden states; how a model was trained is not what it computes
         "rope_theta": model.rope_theta, "rope_scaling": rope if model.rope_scaling else None,
         "rope_parameters": {**rope, "rope_theta": model.rope_theta},
     }  # fmt: skip

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import secrets
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from millrace import storage
@@ -150,19 +148,16 @@ def appearing(folder: str) -> Iterator[str]:
         yield folder
         return
     final = storage.local_path(storage.absolute(folder))
-    aside = _beside(final)
+    aside, old = (final.with_name(f".{final.name}.{doing}") for doing in ("writing", "removing"))
+    for left in (aside, old):  # by an export that was killed
+        shutil.rmtree(left, ignore_errors=True)
     try:
         yield str(aside)
-        old = _beside(final)
         if final.exists():
             final.rename(old)
         storage.publish(aside, final)
-        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _beside(final: Path) -> Path:
-    return final.with_name(f".{final.name}.{secrets.token_hex(4)}{storage.TEMPORARY}")
+        for left in (aside, old):
+            shutil.rmtree(left, ignore_errors=True)

@@ -11,7 +11,7 @@ from millrace import storage
 from millrace.config import did_you_mean
 from pretrain.config import Model
 from pretrain.errors import WeightsError
-from pretrain.hf.config import family_of, read_family, write_config
+from pretrain.hf.config import config_json, family_of, read_family
 from pretrain.hf.folder import TensorFolder, appearing, write_tensors
 from pretrain.hf.rows import Box, Matrix
 from pretrain.hf.tables import canonical, table
@@ -143,7 +143,7 @@ def import_weights(folder: str, model: Model, pieces: Iterable[Piece]) -> None:
     for piece in pieces:
         stacked = len(piece.global_offset) - len(piece.local_shape)
         box = Box(piece.key, tuple(piece.global_offset), (1,) * stacked + tuple(piece.local_shape))
-        piece.data.copy_(weights.read(box).view(piece.local_shape))
+        piece.data.detach().copy_(weights.read(box).view(piece.local_shape))
 
 
 def export_weights(
@@ -161,7 +161,7 @@ def export_weights(
     takes its name when it is whole; config.json is written last. Memory: two matrices (one in either layout).
     Raises WeightsError where no Hugging Face family has such a model.
     """
-    config = write_config(model, dtype, tokenizer.end_of_document if tokenizer else None)
+    config = config_json(model, dtype, tokenizer.end_of_document if tokenizer else None)
     matrices = list(table(model, family_of(model)))
     shapes = {name: shape for matrix in matrices for name, shape in matrix.sources().items()}
     with appearing(folder) as place:
@@ -195,6 +195,6 @@ def _write_tokenizer(folder: str, tokenizer: Tokenizer, model: Model) -> None:
         storage.join(folder, "tokenizer_config.json"),
         {
             "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end, "model_max_length": model.positions,
-            "clean_up_tokenization_spaces": False,
+            "clean_up_tokenization_spaces": False, "model_input_names": ["input_ids", "attention_mask"],
         },
     )  # fmt: skip

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
-
 import torch
 from megatron.core import parallel_state, tensor_parallel
 
 from pretrain.config import Config
+from pretrain.mcore import cpu_shim, fixes
 
 
 def start(config: Config) -> None:
-    """Join the other ranks (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT, LOCAL_RANK) and form the parallel groups.
+    """Make megatron.core ready in this process, which has joined the others, and form the parallel groups.
 
-    Without CUDA the CPU shim is installed, for the life of the process, and gloo carries the collectives.
+    Without CUDA the CPU shim is installed, for the life of the process.
     """
-    import os
-
-    from pretrain.mcore import cpu_shim, fixes
-
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    else:
+    if not torch.cuda.is_available():
         cpu_shim.install()
     fixes.install()
-    if not torch.distributed.is_initialized():
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
-        torch.distributed.init_process_group(backend, timeout=datetime.timedelta(hours=2))
-    groups(config)
     groups(config)
 
 

@@ -16,11 +16,13 @@ def summary(folder: str) -> str:
         return "no step is done"
     busy = float((steps["train_seconds"] + steps["data_seconds"]).sum())
     labels = int(steps["tokens"][-1])
-    blocked, seconds = float(steps["save_seconds"].sum()), float(steps["seconds"].sum())
+    saves = [event for event in facts.events if event["kind"] == "save"]
+    blocked, seconds = sum(save["blocked_seconds"] for save in saves), float(steps["seconds"].sum())
+    share = blocked / max(seconds, 1e-9)
     lines = [
         f"steps      {int(steps['step'][-1]):,}, {labels:,} tokens, {labels / max(busy, 1e-9):,.0f} a second",
         f"loss       {steps['loss'][-1]:.4f} nats a token in the last step, {int(steps['skipped'].sum())} skipped",
-        f"seconds    {seconds:.0f}, of which saving blocked {blocked:.1f} ({blocked / max(seconds, 1e-9):.1%})",
+        f"seconds    {seconds:.0f}, of which {len(saves)} saves blocked {blocked:.1f} ({share:.1%})",
     ]
     if len(validations["step"]):
         loss, perplexity = (float(validations[name][-1]) for name in ("validation_loss", "perplexity"))

@@ -6,7 +6,6 @@ matrix products, and the MFU is then one of the measured matrix peak.
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -83,7 +82,7 @@ def known(name: str, precision: Precision, tf32: bool) -> Peak | None:
 
 
 def measured(precision: Precision, device: str, name: str) -> Peak:
-    """Return the median FLOP/s of a few square matrix products."""
+    """Return the FLOP/s of the fastest of a few square matrix products: other work on the machine only slows them."""
     if precision == "fp8":
         return Peak(None, f"no peak: fp8 products of {name} are not measured; set watch.peak_tflops")
     import torch
@@ -94,7 +93,7 @@ def measured(precision: Precision, device: str, name: str) -> Peak:
     seconds = _product_seconds(rows, dtype, device)
     while rows < LARGEST and 8 * seconds * (REPEATS + 1) < BUDGET_SECONDS:
         rows, seconds = 2 * rows, 8 * seconds
-    flops = 2 * rows**3 / statistics.median(_product_seconds(rows, dtype, device) for _ in range(REPEATS))
+    flops = 2 * rows**3 / min(_product_seconds(rows, dtype, device) for _ in range(REPEATS))
     threads = f", {torch.get_num_threads()} threads" if device == "cpu" else ""
     return Peak(flops, f"measured matrix peak, {flops / 1e12:.3g} TFLOP/s in {precision} ({name}{threads})")
 

@@ -176,10 +176,9 @@ class Run:
         saved = self.pending.poll() if self.pending is not None else None
         if saved is not None:
             self.pending = None
-            self.record.event(
-                "save", saved.step, path=saved.path, error=saved.error, bytes=saved.bytes,
-                seconds=round(saved.seconds, 3), blocked_seconds=round(saved.blocked, 3),
-            )  # fmt: skip
+            ended = {"error": saved.error} if saved.error else {"path": saved.path, "bytes": saved.bytes}
+            seconds = {"seconds": round(saved.seconds, 3), "blocked_seconds": round(saved.blocked, 3)}
+            self.record.event("save", saved.step, **ended, **seconds)
         return saved
 
     def hand_on(self) -> None:

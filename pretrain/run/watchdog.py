@@ -89,15 +89,21 @@ class Watchdog:
         self._beat = 0
         self._beats: dict[int, int] = {}  # of all ranks, when this one began to look
         self._looks = 0
-        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._look_began: float | None = None  # while it talks to the store
+        self._threads = [
+            threading.Thread(target=target, name=target.__name__, daemon=True)
+            for target in (self._watch, self._watch_the_store)
+        ]
 
     def __enter__(self) -> Watchdog:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
         self._closing.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join(LOOKS * self._tick)  # a daemon: one that waits for a stopped store is left
         faulthandler.cancel_dump_traceback_later()
 
     @property
@@ -108,12 +114,21 @@ class Watchdog:
         while True:
             # If this thread itself cannot run, as C code holds the lock of Python, a thread of C ends the process.
             faulthandler.dump_traceback_later(2 * FIRST_STEP * self._seconds, exit=True, file=self._log)
+            self._look_began = time.monotonic()
             try:
                 self._look()
             except RuntimeError as error:  # of the store: its host is gone or stopped, and training with it
                 self._without_store(error)
+            self._look_began = None
             if self._closing.wait(self._tick):
                 return
+
+    def _watch_the_store(self) -> None:
+        """End the run where the process of the store is stopped, not gone: its answers have no time limit."""
+        while not self._closing.wait(self._tick):
+            began = self._look_began
+            if began is not None and time.monotonic() - began > LOOKS * self._tick:
+                self._without_store("no answer")
 
     def _look(self) -> None:
         self._beat += 1
@@ -150,6 +165,7 @@ class Watchdog:
         return [self._rank, marks.step, marks.phase, marks.count, where, waits, self._beat]
 
     def _end(self, hang: Hang, first: bool, others: int = 0) -> None:
+        self._look_began = None
         self._log.write(f"{hang.message}\n".encode())
         self._log.flush()
         faulthandler.dump_traceback(self._log)
@@ -161,7 +177,7 @@ class Watchdog:
             time.sleep(self._tick / 4)
         self._ends(hang, first)
 
-    def _without_store(self, error: Exception) -> None:
+    def _without_store(self, error: Exception | str) -> None:
         still = time.monotonic() - self._marks.moved
         if still < self._allowed:
             return

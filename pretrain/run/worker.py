@@ -14,6 +14,7 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -132,6 +133,8 @@ def main(train: Train) -> None:
     """Run the rank this process is, and exit."""
     if os.environ.get(LAUNCHED, str(os.getppid())) != str(os.getppid()):
         sys.exit(FAILED)  # killed between our start and its warden's knowledge of us
+    for library in ("megatron", "torch"):  # they warn of what is absent here, and of their own insides
+        warnings.filterwarnings("ignore", module=library)
     try:
         code = run(train, sys.argv[1])
     except MillraceError as error:  # before there was a rank to write it down

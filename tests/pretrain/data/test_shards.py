@@ -159,7 +159,15 @@ def test_a_pair_that_another_tool_wrote_is_a_set(tmp_path):
     assert len(set(first.tolist())) == rows
     order = corpus.order[0:rows][1]
     assert sorted(order.tolist()) == list(range(rows)) != order.tolist()  # nobody has shuffled it before
-    assert corpus.documents(np.array([0]))[0].startswith(f"{prefix}.bin:")
+    assert corpus.documents(np.array([0]))[0].startswith(f"{prefix}:")
+
+
+def test_rows_that_were_not_packed_can_be_read_by_gpt_dataset_only(tmp_path):
+    """Corpus then counts them cut at data.seq_length; the samples are GPTDataset's."""
+    prefix = foreign(tmp_path / "a", [5, 40, 3], range(4))
+    settings = {"shards": prefix, "seq_length": 16, "validation_share": 0, "layout": "gpt_dataset"}
+    corpus = Corpus(Data(**settings), vocab_size=90)
+    assert corpus.ends[0].tolist() == [1 + 3 + 1]
 
 
 def test_negative_tokens_are_refused(tmp_path):

@@ -70,6 +70,10 @@ def test_the_pointer_reads_the_step_it_is_over(shown):
     place = dot.get_attribute("transform").removeprefix("translate(").rstrip(")").split()
     nearest = min(line.removeprefix("M").split("L"), key=lambda p: abs(float(p.split()[0]) - float(place[0])))
     assert float(nearest.split()[1]) == pytest.approx(float(place[1]), abs=0.05)
+    ActionChains(shown).move_to_element_with_offset(svg, round((62 + 640 * 18.7 / 39 - 356) * box), 0).perform()
+    assert said(shown).startswith("step 20:")  # the nearest on either side
+    ActionChains(shown).move_to_element_with_offset(svg, round((62 + 640 * 19.3 / 39 - 356) * box), 0).perform()
+    assert said(shown).startswith("step 20:")
     ActionChains(shown).move_to_element(shown.find_element("css selector", "h1")).perform()
     assert said(shown) == ""
 

@@ -38,6 +38,8 @@ def test_each_narrow_spike_of_a_long_run_is_drawn():
     _, kept = decimate(np.arange(1_000_000), values)
     assert (kept == 9.0).sum() == len(spikes)
     assert len(kept) <= MOST
+    _, kept = decimate(np.arange(1_000_000), -values)
+    assert (kept == -9.0).sum() == len(spikes)
 
 
 def points(figure: str, number: int = 0) -> np.ndarray:

@@ -152,8 +152,5 @@ def test_a_million_steps_are_reported_in_seconds_on_a_small_page(tmp_path):
     began = time.process_time()
     page = Path(write_report(str(folder))).read_bytes()
     seconds = time.process_time() - began
-    print(
-        f"{seconds:.1f} CPU s, {len(page) / 1e6:.2f} MB, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB"
-    )
-    assert seconds < 30
+    assert seconds < 30  # CPU; measured: 7
     assert len(page) < 2_000_000  # bytes; measured: 0.4 MB

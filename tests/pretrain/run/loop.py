@@ -22,7 +22,8 @@ def train(config, folder, life):
     import torch.distributed as dist
 
     fault = storage.read_json(f"{folder}/fault.json")
-    subprocess.Popen(["sleep", "1000"])  # as a checkpoint's writer would, it outlives a rank that is killed
+    # as a checkpoint's writer would, it outlives a rank that is killed
+    subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     saved = f"{folder}/saved.json"
     state = storage.read_json(saved) if storage.exists(saved) else {"step": 0, "value": 0.0}
     dist.barrier()

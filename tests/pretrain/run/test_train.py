@@ -85,7 +85,8 @@ def test_bad_batches_are_skipped_and_too_many_stop_the_run_by_the_names_of_their
     # every loss above 0.98 of the mean of the last two is bad here, so bad ones come soon
     guard = {"spike": 0.98, "spike_window": 2, "max_bad_steps": 3}
     folder = written(tmp_path, configuration(place, guard=guard))
-    with pytest.raises(TrainingError, match=r"4 bad batches are more than guard.max_bad_steps 3. Documents of .*: d\d+"):
+    said = r"4 bad batches are more than guard.max_bad_steps 3. Documents of .*: d\d+"
+    with pytest.raises(TrainingError, match=said):
         launch(folder, 1, 0)
     log = read_log(folder)
     bad = [event for event in read_events(folder) if event["kind"] == "bad_batch"]
