@@ -21,7 +21,7 @@ from benchmarks.measure import ROOT
 from benchmarks.report import setting, spread, table, write_result
 from benchmarks.train_step import SHAPE, VOCABULARY, engine_step, make_engine, rows
 
-STEPS = 6  # a window
+STEPS = 3  # a window
 MINUTE = 60.0
 MODES = {"none": "no save", "background": "in the background", "waiting": "training waits"}
 
