@@ -122,7 +122,7 @@ def tokenizer() -> Tokenizer:
 def loaded(folder: str) -> dict[str, dict[str, Any]]:
     """Load every exported folder with transformers; return what it complained of and how far logits are off.
 
-    In a process of its own: with the CPU shim, transformers leaves rotary frequencies uninitialised.
+    In a process of its own, as those who use the folders do, without Megatron and the CPU shim.
     """
     import tokenizers
     import torch
