@@ -184,7 +184,11 @@ def _exported(matrices: Iterable[Matrix], get: Callable[[Box], Any]) -> Iterator
 
 
 def _write_tokenizer(folder: str, tokenizer: Tokenizer, model: Model) -> None:
-    """Write tokenizer.json as it is, and what makes AutoTokenizer load it and know the end of a document."""
+    """Write tokenizer.json as it is, and what makes AutoTokenizer load it and know the end of a document.
+
+    But for one family: transformers (5.24) reads any qwen2 folder with Qwen's own pre-tokenizer, whatever class
+    is named here. Another tokenizer than Qwen's must be loaded there by PreTrainedTokenizerFast.
+    """
     from tokenizers import Tokenizer as Library
 
     end = Library.from_str(tokenizer.content.decode()).id_to_token(tokenizer.end_of_document)

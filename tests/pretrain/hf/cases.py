@@ -122,11 +122,11 @@ def tokenizer() -> Tokenizer:
 def loaded(folder: str) -> dict[str, dict[str, Any]]:
     """Load every exported folder with transformers; return what it complained of and how far logits are off.
 
-    In a process of its own: with the CPU shim, transformers leaves rotary frequencies uninitialised.
+    In a process of its own, as those who use the folders do, without Megatron and the CPU shim.
     """
     import tokenizers
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
     said: list[str] = []
     handler = logging.Handler()
@@ -137,13 +137,14 @@ def loaded(folder: str) -> dict[str, dict[str, Any]]:
         said.clear()
         place = f"{folder}/exported-{number}"
         model, info = AutoModelForCausalLM.from_pretrained(place, output_loading_info=True)
-        token = AutoTokenizer.from_pretrained(place)
+        token, auto = PreTrainedTokenizerFast.from_pretrained(place), AutoTokenizer.from_pretrained(place)
         plain = tokenizers.Tokenizer.from_file(f"{place}/tokenizer.json")
         found[name] = {
             "said": list(said),
             "keys": {key: sorted(map(str, value)) for key, value in info.items() if value},
             "logits": (answer(model.eval())[0] - logits).abs().max().item(),
             "ids": [token(TEXT)["input_ids"], plain.encode(TEXT).ids],
+            "auto": auto(TEXT)["input_ids"],
             "text": token.decode(token(TEXT)["input_ids"]),
             "ends": [token.eos_token_id, model.generation_config.eos_token_id, model.config.eos_token_id],
         }

@@ -42,6 +42,7 @@ def test_the_library_reads_what_was_written(tmp_path, shapes, max_bytes, dtype):
     files = sorted((tmp_path / "out").glob("*.safetensors"))
     for number, file in enumerate(files):
         assert file.name == (SINGLE if len(files) == 1 else f"model-{number + 1:05d}-of-{len(files):05d}.safetensors")
+        assert int.from_bytes(file.read_bytes()[:8], "little") % 8 == 0  # so that tensors are aligned
         with safe_open(file, framework="pt") as opened:
             assert opened.metadata() == {"format": "pt"}
             here = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
