@@ -68,7 +68,7 @@ class Engine:
         from pretrain.hf.weights import import_weights
 
         assert self.settings.model is not None
-        states = [chunk.module.sharded_state_dict(metadata=model.LAYER_BY_LAYER) for chunk in self.models]
+        states = [model.places(chunk.module) for chunk in self.models]
         pieces = [piece for state in states for piece in model.sharded(state) if piece.data.is_floating_point()]
         import_weights(folder, self.settings.model, pieces)
         self.optimizer.reload_model_params()

@@ -24,7 +24,7 @@ from megatron.core.dist_checkpointing.mapping import ShardedObject, ShardedTenso
 from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 
 from pretrain.mcore.boxes import boxes
-from pretrain.mcore.model import LAYER_BY_LAYER, sharded
+from pretrain.mcore.model import places, sharded
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -57,7 +57,7 @@ def tensors(engine: Any) -> list[ShardedTensor]:
 
 def objects(engine: Any) -> list[dict[str, ShardedObject]]:
     """Return what modules keep beside tensors (Transformer Engine's scales), by name, of each chunk."""
-    states = [chunk.module.sharded_state_dict(metadata=LAYER_BY_LAYER) for chunk in engine.models]
+    states = [places(chunk.module) for chunk in engine.models]
     return [{name: value for name, value in state.items() if isinstance(value, ShardedObject)} for state in states]
 
 
@@ -88,7 +88,7 @@ def set_step(optimizer: Any, count: int) -> None:
 
 def _pieces(engine: Any) -> Iterator[ShardedTensor]:
     for chunk in engine.models:
-        yield from sharded(chunk.module.sharded_state_dict(metadata=LAYER_BY_LAYER))
+        yield from sharded(places(chunk.module))
 
 
 def _inner(optimizer: Any) -> list[Any]:

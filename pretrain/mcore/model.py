@@ -21,7 +21,6 @@ from pretrain.mcore import specs
 from pretrain.sizes import padded_vocabulary
 
 ACTIVATIONS = {"swiglu": F.silu, "gelu": F.gelu, "gelu_tanh": functools.partial(F.gelu, approximate="tanh")}
-LAYER_BY_LAYER = {"non_homogeneous_layers": True}  # sharded keys name the layer, instead of stacking layers
 RESIDUAL = ("linear_proj.weight", "linear_fc2.weight")  # layers that write to the residual stream
 
 
@@ -70,6 +69,15 @@ def transformer_config(config: Config) -> TransformerConfig:
     if training.precision == "fp8":
         settings |= {"fp8": "hybrid", "fp8_recipe": "tensorwise"}
     return TransformerConfig(**settings)
+
+
+def places(chunk: Any) -> dict[str, Any]:
+    """Return a chunk's tensors with their places in the whole model; keys name the layer, instead of stacking layers.
+
+    The metadata are new each time: Megatron writes its groups into them.
+    """
+    found: dict[str, Any] = chunk.sharded_state_dict(metadata={"non_homogeneous_layers": True})
+    return found
 
 
 def _untouched(weight: torch.Tensor) -> torch.Tensor:
@@ -131,7 +139,7 @@ def initialize(chunk: torch.nn.Module, config: Config) -> None:
     """
     model = config.model
     assert model is not None
-    for tensor in sharded(chunk.sharded_state_dict(metadata=LAYER_BY_LAYER)):
+    for tensor in sharded(places(chunk)):
         if tensor.data is None or not tensor.data.is_floating_point():
             continue
         last = tensor.key.rsplit(".", 2)

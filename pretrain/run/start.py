@@ -12,6 +12,7 @@ from pretrain.config import Config
 from pretrain.data.corpus import Corpus
 from pretrain.data.ngrams import baselines
 from pretrain.errors import SettingsError, ShardError, TrainingError
+from pretrain.hf.config import family_of, read_config
 from pretrain.machine import Machine
 from pretrain.plan import completed, plan
 from pretrain.planned import Plan
@@ -44,6 +45,8 @@ def prepare(config: Config, machine: Machine) -> Prepared:
     config, sha = _with_model(config)
     assert config.model is not None
     corpus = Corpus(config.data, config.model.vocab_size, sha)
+    if config.training.export:
+        family_of(config.model)  # now, not when the run has ended
     return Prepared(plan(completed(config, corpus.vocab_size, corpus.seq_length), machine), corpus)
 
 
@@ -56,8 +59,6 @@ def _with_model(config: Config) -> tuple[Config, str | None]:
         return config, None
     if config.model is not None:
         raise SettingsError("both a model section and training.start_from: the folder's model is the one to train")
-    from pretrain.hf.config import read_config
-
     tokenizer = storage.join(start, "tokenizer.json")
     sha = hashlib.sha256(storage.read_bytes(tokenizer)).hexdigest() if storage.exists(tokenizer) else None
     return dataclasses.replace(config, model=read_config(start)), sha

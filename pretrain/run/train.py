@@ -188,6 +188,8 @@ class Run:
         saved = self.pending.poll() if self.pending is not None else None
         if saved is not None:
             self.pending = None
+            if saved.error:
+                self.saved_at = -1  # so that the end of the run saves this step again, or says that it cannot
             ended = {"error": saved.error} if saved.error else {"path": saved.path, "bytes": saved.bytes}
             seconds = {"seconds": round(saved.seconds, 3), "blocked_seconds": round(saved.blocked, 3)}
             self.record.event("save", saved.step, **ended, **seconds)

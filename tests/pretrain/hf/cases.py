@@ -60,11 +60,11 @@ def answer(model: Any) -> tuple[Any, float]:
 
 def fill(engine: Any, folder: str) -> None:
     from pretrain.hf.weights import import_weights
-    from pretrain.mcore.model import LAYER_BY_LAYER, sharded
+    from pretrain.mcore.model import places, sharded
 
     model = engine.settings.model
     for chunk in engine.models:
-        import_weights(folder, model, sharded(chunk.module.sharded_state_dict(metadata=LAYER_BY_LAYER)))
+        import_weights(folder, model, sharded(places(chunk.module)))
 
 
 def save(engine: Any, folder: str, metadata: dict[str, Any] | None) -> None:
