@@ -82,11 +82,15 @@ def joined(config: Config, folder: str, here: Place, stop: Stop, log: IO[bytes])
     import torch.distributed as dist
 
     seconds = config.guard.hang_seconds
-    store, _, _ = next(dist.rendezvous("env://", timeout=timedelta(seconds=FIRST_STEP * seconds)))
+    # torchrun's store outlives the ranks: what was said to those before must not be heard by these
+    attempt = f"attempt {here.restarts}"
+    given, _, _ = next(dist.rendezvous("env://", timeout=timedelta(seconds=FIRST_STEP * seconds)))
+    store = dist.PrefixStore(attempt, given)
     stop.meet(store)
     marks = Marks()
-    own = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), None, False,
-                        timeout=timedelta(seconds=max(seconds / 2, 5.0)))  # fmt: skip
+    watching = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), None, False,
+                             timeout=timedelta(seconds=max(seconds / 2, 5.0)))  # fmt: skip
+    own = dist.PrefixStore(attempt, watching)
 
     def ends(hang: Hang, first: bool) -> None:
         _end(hang, first, folder, here)

@@ -94,6 +94,20 @@ def test_torchrun_starts_the_same_ranks_and_a_stopped_one_is_named(run):
     one.clean_up()  # torchrun kills a rank, but not what that had started
 
 
+@pytest.mark.slow
+def test_torchrun_starts_ranks_anew_and_they_do_not_heed_what_was_said_to_those_before(run):
+    """The agent's store outlives the ranks, and holds the verdict that ended them."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+                "--max-restarts", "1"]  # fmt: skip
+    one = run(command=[*torchrun, "-m", "tests.pretrain.run.loop"], hang_seconds=HANG,
+              what="sleeping_loader", rank=1, step=3, phase="data")  # fmt: skip
+    code, printed = one.wait()
+    assert code == 0, printed
+    assert [event["kind"] for event in one.events()] == ["hang"]
+    assert one.steps()[-1]["step"] == 8
+    one.clean_up()
+
+
 SLURM = """
 export SLURM_NTASKS=2 SLURM_NTASKS_PER_NODE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$1 GLOO_SOCKET_IFNAME=lo
 SLURM_PROCID=0 SLURM_LOCALID=0 $0 -m tests.pretrain.run.loop $2 & stopped=$!
