@@ -54,8 +54,11 @@ class Model:
     vocab_multiple: int = 128  # rows of the embedding are padded to it; padded rows are never predicted
 
     def __post_init__(self) -> None:
-        for name in ("layers", "hidden_size", "heads", "ffn_size", "experts_per_token", "vocab_multiple"):
+        for name in ("layers", "hidden_size", "heads", "ffn_size", "kv_heads", "head_dim", "vocab_size", "positions",
+                     "experts", "experts_per_token", "vocab_multiple"):  # fmt: skip
             _at_least("model", self, name, 1)
+        if not 0 <= self.dropout < 1:
+            raise SettingsError(f"model.dropout is {self.dropout}; it must be from 0 up to 1")
         if self.head_dim is None and self.hidden_size % self.heads:
             raise SettingsError(
                 f"model.hidden_size {self.hidden_size} is no multiple of model.heads {self.heads}; set model.head_dim"
@@ -92,8 +95,8 @@ class Data:
     def __post_init__(self) -> None:
         if not 0 <= self.validation_share < 1:
             raise SettingsError(f"data.validation_share is {self.validation_share}; it must be from 0 up to 1")
-        for name in ("validation_rows", "prefetch"):
-            _at_least("data", self, name, 0)
+        for name, least in (("seq_length", 1), ("validation_rows", 0), ("prefetch", 0)):
+            _at_least("data", self, name, least)
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,11 @@ class Optimizer:
     def __post_init__(self) -> None:
         if not 0 <= self.min_lr <= self.lr:
             raise SettingsError(f"optimizer.min_lr {self.min_lr} must be from 0 to optimizer.lr {self.lr}")
-        for name in ("warmup_steps", "weight_decay", "clip"):
-            _at_least("optimizer", self, name, 0)
+        for name, least in (("warmup_steps", 0), ("decay_steps", 1), ("weight_decay", 0), ("clip", 0)):
+            _at_least("optimizer", self, name, least)
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"optimizer.{name} is {getattr(self, name)}; it must be from 0 up to 1")
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,10 @@ class Parallel:
     sequence: bool | None = None  # sequence parallelism of norms and dropout; None: with tensor > 1
     distributed_optimizer: bool | None = None  # None: with more than one data-parallel rank
     overlap: bool = True  # gradients and parameters travel while others are computed
+
+    def __post_init__(self) -> None:
+        for name in ("ranks", "tensor", "pipeline", "virtual_pipeline", "context", "expert"):
+            _at_least("parallel", self, name, 1)
 
 
 @dataclass(frozen=True)
@@ -179,6 +189,7 @@ class Watch:
     def __post_init__(self) -> None:
         _at_least("watch", self, "log_every", 1)
         _at_least("watch", self, "validate_every", 0)
+        _at_least("watch", self, "peak_tflops", 0)
 
 
 @dataclass(frozen=True)
@@ -195,6 +206,8 @@ class Guard:
     def __post_init__(self) -> None:
         for name in ("spike", "straggler", "max_bad_steps", "max_restarts"):
             _at_least("guard", self, name, 0)
+        for name in ("spike_window", "hang_seconds"):
+            _at_least("guard", self, name, 1)
 
 
 @dataclass(frozen=True)
@@ -216,5 +229,6 @@ class Config:
 
 
 def _at_least(section: str, made: Any, name: str, least: float) -> None:
-    if getattr(made, name) < least:
-        raise SettingsError(f"{section}.{name} is {getattr(made, name)}; it must be at least {least}")
+    value = getattr(made, name)
+    if value is not None and value < least:
+        raise SettingsError(f"{section}.{name} is {value}; it must be at least {least}")

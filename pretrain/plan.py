@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from pretrain.config import Config, Model
+from pretrain.config import Config, Model, Optimizer
 from pretrain.errors import ParallelError, SettingsError
 from pretrain.machine import GIB, Machine
 from pretrain.memory import Sizes, memory
@@ -24,16 +24,26 @@ def completed(config: Config, vocab_size: int, seq_length: int) -> Config:
     length = config.data.seq_length or seq_length
     if seq_length % length and length % seq_length:
         raise SettingsError(f"data.seq_length {length} must divide the shards' rows of {seq_length}, or be a multiple")
-    training, optimizer = config.training, config.optimizer
-    decay = optimizer.decay_steps
-    if decay is None:
-        decay = max(1, training.steps // 10) if optimizer.schedule == "wsd" else training.steps
     return dataclasses.replace(
         config,
         model=_finished_model(config.model, vocab_size, length),
         data=dataclasses.replace(config.data, seq_length=length),
-        optimizer=dataclasses.replace(optimizer, decay_steps=decay),
+        optimizer=_finished_schedule(config.optimizer, config.training.steps),
     )
+
+
+def _finished_schedule(optimizer: Optimizer, steps: int) -> Optimizer:
+    wsd, decay = optimizer.schedule == "wsd", optimizer.decay_steps
+    if decay is None:
+        decay = max(1, steps // 10) if wsd else steps
+    if wsd and optimizer.warmup_steps + decay > steps:
+        raise SettingsError(
+            f"optimizer.warmup_steps {optimizer.warmup_steps} and decay_steps {decay}, the last ones of wsd, are more "
+            f"than training.steps {steps}"
+        )
+    if optimizer.warmup_steps >= decay and not wsd:
+        raise SettingsError(f"optimizer.warmup_steps {optimizer.warmup_steps} must be fewer than decay_steps {decay}")
+    return dataclasses.replace(optimizer, decay_steps=decay)
 
 
 def _finished_model(model: Model, vocab_size: int, seq_length: int) -> Model:

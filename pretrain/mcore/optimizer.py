@@ -9,7 +9,6 @@ from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 
 from pretrain.config import Config
-from pretrain.errors import SettingsError
 
 STYLES = {"cosine": "cosine", "wsd": "WSD", "linear": "linear", "constant": "constant"}
 
@@ -37,10 +36,6 @@ def scheduler(config: Config, optimizer: Any) -> OptimizerParamScheduler:
     settings, steps = config.optimizer, config.training.steps
     wsd = settings.schedule == "wsd"
     end = steps if wsd else settings.decay_steps or steps
-    if settings.warmup_steps >= end:
-        raise SettingsError(
-            f"optimizer.warmup_steps {settings.warmup_steps} must be fewer than the {end} steps of decay"
-        )
     return OptimizerParamScheduler(
         optimizer, init_lr=0.0, max_lr=settings.lr, min_lr=settings.min_lr, lr_warmup_steps=settings.warmup_steps,
         lr_decay_steps=end, lr_decay_style=STYLES[settings.schedule],

@@ -27,7 +27,7 @@ class Guard:
 
     def __init__(self, settings: Settings):
         self._settings = settings
-        self._accepted: deque[float] = deque(maxlen=max(settings.spike_window, 1))
+        self._accepted: deque[float] = deque(maxlen=settings.spike_window)
         self.bad_steps = 0
 
     def judge(self, loss: float, grad_norm: float) -> Verdict:

@@ -75,6 +75,14 @@ def test_a_setting_of_null_removes_a_section():
         ({}, ["training.steps=[1"], "'[1' is not a YAML value"),
         ({}, ["training.steps=many"], "Training.steps is 'many'; it must be int"),
         ({}, ["training.precision=bf17"], "Did you mean bf16?"),
+        ({}, ["parallel.ranks=0"], "parallel.ranks is 0; it must be at least 1"),
+        ({}, ["parallel.tensor=-2"], "parallel.tensor is -2; it must be at least 1"),
+        ({"model": {**MODEL, "kv_heads": -2}}, [], "model.kv_heads is -2; it must be at least 1"),
+        ({"model": {**MODEL, "dropout": 1.5}}, [], "model.dropout is 1.5; it must be from 0 up to 1"),
+        ({}, ["data.seq_length=-512"], "data.seq_length is -512; it must be at least 1"),
+        ({}, ["optimizer.decay_steps=0"], "optimizer.decay_steps is 0; it must be at least 1"),
+        ({}, ["optimizer.beta1=1"], "optimizer.beta1 is 1.0; it must be from 0 up to 1"),
+        ({}, ["guard.spike_window=0"], "guard.spike_window is 0; it must be at least 1"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(values, settings, words):

@@ -152,6 +152,14 @@ def test_wsd_decays_over_the_last_tenth():
         ({"model": LLAMA, "data": {"seq_length": 1000}}, "data.seq_length 1000 must divide the shards' rows of 2048"),
         ({"model": {**LLAMA, "vocab_size": 999}}, "model.vocab_size 999 is less than the shards' vocabulary 1000"),
         ({"model": {**LLAMA, "positions": 1024}}, "model.positions 1024 is less than data.seq_length 2048"),
+        (
+            {"model": LLAMA, "optimizer": {"warmup_steps": 500}, "training": {"steps": 500}},
+            "optimizer.warmup_steps 500 must be fewer than decay_steps 500",
+        ),
+        (
+            {"model": LLAMA, "optimizer": {"schedule": "wsd", "warmup_steps": 451}, "training": {"steps": 500}},
+            "optimizer.warmup_steps 451 and decay_steps 50, the last ones of wsd, are more than training.steps 500",
+        ),
     ],
 )
 def test_what_does_not_fit_the_shards_is_refused(sections, words):
