@@ -6,9 +6,10 @@ layers, grouped queries, experts, any precision, and attention that keeps no sco
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
-from pretrain.config import Config, Model
+from pretrain.config import Config, Model, Parallel
 from pretrain.sizes import padded_vocabulary, rank_parameters
 
 GRADIENT = 4  # bytes: Megatron's buffers are float32 in every precision here (grad_reduce_in_fp32)
@@ -28,6 +29,12 @@ class Sizes:
     virtual_pipeline: int = 1
     sequence: bool = False
     distributed_optimizer: bool = False
+
+    @classmethod
+    def of(cls, parallel: Parallel, ranks: int) -> Sizes:
+        """Return a finished configuration's sizes on another number of ranks: data parallelism takes what is left."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: getattr(parallel, name) for name in names} | {"ranks": ranks})
 
     @property
     def model_parallel(self) -> int:

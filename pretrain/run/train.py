@@ -13,10 +13,12 @@ from millrace.progress import Progress
 from pretrain import sizes
 from pretrain.config import Config
 from pretrain.data.loader import Loader
-from pretrain.errors import TrainingError
+from pretrain.errors import ParallelError, TrainingError
 from pretrain.hf.weights import Tokenizer
 from pretrain.mcore import checkpoint, state
 from pretrain.mcore.engine import Engine, Gradients
+from pretrain.memory import Sizes
+from pretrain.products import refusal
 from pretrain.run.checkpoints import About, Folder, refuse_other
 from pretrain.run.environment import versions
 from pretrain.run.guard import Guard
@@ -28,7 +30,12 @@ from pretrain.run.worker import Life
 
 
 def train(config: Config, folder: str, life: Life) -> None:
-    """Train FOLDER's run to its last step, or until a signal; a run that is done is only handed on."""
+    """Train FOLDER's run to its last step, or until a signal; a run that is done is only handed on.
+
+    Raises ParallelError where this many ranks cannot share the model or the batch as run.json says.
+    """
+    if refused := refusal(config, Sizes.of(config.parallel, life.place.world)):
+        raise ParallelError(f"{life.place.world} ranks were started: {refused}")
     state.start(config)
     rank, ranks = state.data_parallel()
     training, model = config.training, config.model

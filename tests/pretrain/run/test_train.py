@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from millrace import storage
-from pretrain.errors import CheckpointError, TrainingError
+from pretrain.errors import CheckpointError, ParallelError, TrainingError
 from pretrain.run.launch import launch
 from pretrain.run.reading import Log, read_events, read_log
 from tests.pretrain.run.runs import AfterStep, configuration, shards, written
@@ -95,3 +95,9 @@ def test_bad_batches_are_skipped_and_too_many_stop_the_run_by_the_names_of_their
     named = json.loads(Path(folder, "bad_batches", f"step-{bad[0]['step']}.json").read_text())
     assert named["documents"] == bad[0]["documents"]
     assert all(name.startswith("d") for name in named["documents"])
+
+
+def test_ranks_that_cannot_share_the_model_or_the_batch_are_refused_by_the_product(place, tmp_path):
+    folder = written(tmp_path, configuration(place, parallel={"ranks": 2, "tensor": 2}))
+    with pytest.raises(ParallelError, match=r"1 ranks were started: tensor 2 x .* = 2 must divide ranks 1"):
+        launch(folder, 1, 0)
