@@ -177,18 +177,21 @@ class Run:
         """Save the state, once a step; `wait` for it, and raise TrainingError where it fails."""
         self.life.marks.mark(self.step, "checkpoint")
         with self.meter.spending("save"):
+            if wait or self.saved_at != self.step:
+                self._end_save()  # of one that failed all ranks know now, and all save this step again, or none
             if self.saved_at != self.step:
                 kept = {"step": self.step, "rows": self.rows, "tokens": self.tokens, "guard": self.guard.state_dict()}
-                if self.pending is not None:
-                    self.pending.wait()
-                    self._report_save()
                 self.pending = self.saver.save(kept)
                 self.saved_at = self.step
-            if wait and self.pending is not None:
-                self.pending.wait()
-                saved = self._report_save()
-                if saved is not None and saved.error:
-                    raise TrainingError(f"the last checkpoint is not saved: {saved.error}; the ones before are whole")
+            saved = self._end_save() if wait else None
+            if saved is not None and saved.error:
+                raise TrainingError(f"the last checkpoint is not saved: {saved.error}; the ones before are whole")
+
+    def _end_save(self) -> checkpoint.Saved | None:
+        """Wait for the save that runs, if any; write it down and return it."""
+        if self.pending is not None:
+            self.pending.wait()
+        return self._report_save()
 
     def _report_save(self) -> checkpoint.Saved | None:
         """Write down a save that has ended since; return it."""

@@ -101,3 +101,13 @@ def test_ranks_that_cannot_share_the_model_or_the_batch_are_refused_by_the_produ
     folder = written(tmp_path, configuration(place, parallel={"ranks": 2, "tensor": 2}))
     with pytest.raises(ParallelError, match=r"1 ranks were started: tensor 2 x .* = 2 must divide ranks 1"):
         launch(folder, 1, 0)
+
+
+def test_a_last_save_that_fails_is_tried_once_more(place, tmp_path):
+    folder = written(tmp_path, configuration(place, training={"steps": 20}))
+    aside = Path(folder, "checkpoints", ".step-00000020.writing")
+    with AfterStep(folder, 11, 0, lambda process: aside.write_text("a file where a folder must be")):
+        assert launch(folder, 1, 0) == 0
+    saves = [(event["step"], "error" in event) for event in read_events(folder) if event["kind"] == "save"]
+    assert saves == [(10, False), (20, True), (20, False)]
+    assert storage.exists(f"{folder}/checkpoints/step-00000020/checkpoint.json")
