@@ -45,6 +45,15 @@ def test_a_dense_recipe_sees_twenty_tokens_a_parameter(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_validates_for_a_small_part_of_its_time(name):
+    """A validation goes forward over its rows, a third of a step's work: over all held-out rows where none are said."""
+    config = pretraining.load(name)
+    data, training = config.data, config.training
+    rows = data.validation_rows or data.validation_share * training.steps * training.global_batch
+    assert rows / 3 <= 0.1 * config.watch.validate_every * training.global_batch
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_number_of_a_recipe_is_explained_or_the_published_shape(name):
     text = (resources.files(pretraining) / f"{name}.yaml").read_text()
     for section in ("training", "optimizer"):
