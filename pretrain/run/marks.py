@@ -18,6 +18,7 @@ class Marks:
         self.steps_begun = 0  # by this process
         self.count = 0  # of marks in this step: tells which of two ranks is ahead within it
         self.moved = time.monotonic()  # seconds, when the last mark was made
+        self.over = False  # training, not what follows
         self._cpu = time.thread_time()
         self._own = 0.0
         self.on_step: list[Callable[[], None]] = []  # called when a step begins
@@ -35,6 +36,15 @@ class Marks:
             self.steps_begun += 1
             for call in self.on_step:
                 call()
+
+    def end(self) -> None:
+        """Say that no more marks will come: what follows training, such as an export, takes what it takes."""
+        self.over = True
+
+    @property
+    def still(self) -> float:
+        """Seconds without a mark; 0 where none is to come."""
+        return 0.0 if self.over else time.monotonic() - self.moved
 
     def take_own_seconds(self) -> float:
         """Return the seconds this rank spent on its own work since the last call."""

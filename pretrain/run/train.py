@@ -206,7 +206,8 @@ class Run:
         return saved
 
     def hand_on(self) -> None:
-        """Write the Hugging Face folder from the last checkpoint, on one rank."""
+        """Write the Hugging Face folder from the last checkpoint, on one rank; the others wait at the run's end."""
+        self.life.marks.end()
         if not self.config.training.export or self.life.place.rank != 0:
             return
         from pretrain.hf.dist_checkpoint import export_checkpoint

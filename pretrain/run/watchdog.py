@@ -133,7 +133,7 @@ class Watchdog:
     def _look(self) -> None:
         self._beat += 1
         self._store.set(f"watchdog/{self._rank}", json.dumps(self._standing()))
-        still = time.monotonic() - self._marks.moved
+        still = self._marks.still
         if self._store.check([VERDICT]):
             self._end(_read_hang(self._store.get(VERDICT)), first=False)
         elif still < self._allowed - LOOKS * self._tick:
@@ -178,7 +178,7 @@ class Watchdog:
         self._ends(hang, first)
 
     def _without_store(self, error: Exception | str) -> None:
-        still = time.monotonic() - self._marks.moved
+        still = self._marks.still
         if still < self._allowed:
             return
         line = f"no progress for {still:.0f} s, and the rendezvous store (of the launcher, or rank 0) does not answer"

@@ -1,10 +1,12 @@
 import socket
 import sys
+import threading
 
 import pytest
 
+from pretrain.run.marks import Marks
 from pretrain.run.ranks import HANG as HANG_CODE
-from pretrain.run.watchdog import Standing, judge
+from pretrain.run.watchdog import Standing, Watchdog, judge
 
 
 def standing(rank, step=5, count=1, waits=True):
@@ -33,6 +35,19 @@ def test_a_silent_rank_is_behind_whatever_the_others_do():
 )
 def test_the_rank_with_fewest_marks_is_behind_else_the_one_that_does_not_wait(standings, ranks):
     assert judge(standings, set(), 60).ranks == ranks
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_who_has_ended_training_may_stand_still(tmp_path, over):
+    from torch.distributed import HashStore
+
+    ended, marks = threading.Event(), Marks()
+    for step in (1, 2):
+        marks.mark(step, "data")
+    if over:
+        marks.end()
+    with (tmp_path / "log").open("wb") as log, Watchdog(HashStore(), 0, 1, marks, 0.5, log, lambda *_: ended.set()):
+        assert ended.wait(2 if over else 60) is not over
 
 
 # seconds until a rank hangs: long enough for a rank of a loaded machine to answer in half of them
