@@ -98,7 +98,7 @@ class Run:
         kept, same = checkpoint.load(self.engine, found)
         self.step, self.rows, self.tokens = (int(kept[name]) for name in ("step", "rows", "tokens"))
         self.guard.load_state_dict(kept["guard"])
-        self.saved_at = self.step
+        self.saved_at, self.validated_at = self.step, int(kept["validated_at"])
         if not same:
             said.append("other parallel sizes: the random numbers of dropout begin anew")
         return [*said, f"goes on from {found}"]
@@ -180,8 +180,10 @@ class Run:
             if wait or self.saved_at != self.step:
                 self._end_save()  # of one that failed all ranks know now, and all save this step again, or none
             if self.saved_at != self.step:
-                kept = {"step": self.step, "rows": self.rows, "tokens": self.tokens, "guard": self.guard.state_dict()}
-                self.pending = self.saver.save(kept)
+                self.pending = self.saver.save(
+                    {"step": self.step, "rows": self.rows, "tokens": self.tokens, "validated_at": self.validated_at,
+                     "guard": self.guard.state_dict()}
+                )  # fmt: skip
                 self.saved_at = self.step
             saved = self._end_save() if wait else None
             if saved is not None and saved.error:

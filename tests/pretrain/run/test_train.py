@@ -103,7 +103,7 @@ def test_ranks_that_cannot_share_the_model_or_the_batch_are_refused_by_the_produ
         launch(folder, 1, 0)
 
 
-def test_a_last_save_that_fails_is_tried_once_more(place, tmp_path):
+def test_a_last_save_that_fails_is_tried_once_more_and_a_run_that_is_done_adds_nothing_to_its_log(place, tmp_path):
     folder = written(tmp_path, configuration(place, training={"steps": 20}))
     aside = Path(folder, "checkpoints", ".step-00000020.writing")
     with AfterStep(folder, 11, 0, lambda process: aside.write_text("a file where a folder must be")):
@@ -111,3 +111,7 @@ def test_a_last_save_that_fails_is_tried_once_more(place, tmp_path):
     saves = [(event["step"], "error" in event) for event in read_events(folder) if event["kind"] == "save"]
     assert saves == [(10, False), (20, True), (20, False)]
     assert storage.exists(f"{folder}/checkpoints/step-00000020/checkpoint.json")
+
+    log = Path(folder, "log.jsonl").read_text()
+    assert launch(folder, 1, 0) == 0
+    assert Path(folder, "log.jsonl").read_text() == log
