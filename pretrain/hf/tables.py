@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pretrain.config import Model
 from pretrain.hf.rows import PADDING, Matrix, Run
+from pretrain.sizes import padded_vocabulary
 
 LAYER = "decoder.layers.{layer}."
 ATTENTION = LAYER + "self_attention."
@@ -59,7 +60,7 @@ def plain(rows: Callable[[Model], int]) -> Layout:
 def vocabulary(model: Model, names: tuple[str, ...]) -> tuple[Run, ...]:
     """Lay out a row a token, then zeros up to a multiple of `vocab_multiple`."""
     assert model.vocab_size is not None
-    padding = -model.vocab_size % model.vocab_multiple
+    padding = padded_vocabulary(model) - model.vocab_size
     return (Run(names[0], 0, model.vocab_size), *([Run(PADDING, 0, padding)] if padding else []))
 
 
