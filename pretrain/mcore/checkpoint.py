@@ -33,6 +33,7 @@ from torch.distributed.checkpoint import FileSystemWriter
 from millrace import storage, tables
 from millrace.errors import StorageError
 from pretrain.mcore import layout
+from pretrain.mcore.state import seed
 from pretrain.run.checkpoints import About, Folder, damage, reading
 
 WAIT = datetime.timedelta(hours=2)  # for the slowest rank's file
@@ -219,9 +220,7 @@ def load(engine: Any, path: Path) -> tuple[dict[str, Any], bool]:
     if same:
         _set_random_states(loaded["random"])
     else:
-        seed = engine.settings.training.seed + common["state"]["step"]
-        torch.manual_seed(seed)
-        tensor_parallel.model_parallel_cuda_manual_seed(seed)
+        seed(engine.settings.training.seed + int(common["state"]["step"]))
     return common["state"], same
 
 

@@ -32,8 +32,19 @@ def groups(config: Config) -> None:
         expert_model_parallel_size=parallel.expert,
         expert_tensor_parallel_size=1 if model is not None and model.experts else None,
     )
-    torch.manual_seed(config.training.seed)
-    tensor_parallel.model_parallel_cuda_manual_seed(config.training.seed)
+    seed(config.training.seed)
+
+
+def seed(number: int) -> None:
+    """Begin this rank's random numbers, those of dropout, anew.
+
+    Ranks that work on the same hidden states draw alike; stages of the pipeline and ranks with other tokens do not,
+    or each would drop the same places.
+    """
+    stage = parallel_state.get_pipeline_model_parallel_rank()
+    number += 100_000 * stage + 100_000_000 * parallel_state.get_data_parallel_rank(with_context_parallel=True)
+    torch.manual_seed(number)
+    tensor_parallel.model_parallel_cuda_manual_seed(number)
 
 
 def data_parallel() -> tuple[int, int]:

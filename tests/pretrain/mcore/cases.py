@@ -91,6 +91,19 @@ def train(cases: list[dict[str, Any]], steps: int = 4) -> list[list[tuple[float,
     return results
 
 
+def drawn(cases: list[dict[str, Any]]) -> list[float]:
+    """Return the first random number of this rank under each case's parallel sizes."""
+    import torch
+
+    from pretrain.mcore import state
+
+    numbers = []
+    for number, case in enumerate(cases):
+        (state.groups if number else state.start)(config(**case))
+        numbers.append(float(torch.rand(())))
+    return numbers
+
+
 def alone(cases: list[dict[str, Any]]) -> dict[str, Any]:
     """Return all that laws ask of one process, which costs more to start than to run."""
     return {

@@ -91,6 +91,13 @@ def test_four_ranks_train_as_one():
     })  # fmt: skip
 
 
+@pytest.mark.slow
+def test_ranks_draw_alike_where_they_share_hidden_states_and_nowhere_else():
+    cases = [parallel("llama", **{name: 2}) for name in ("tensor", "pipeline", "context")] + [parallel("llama")]
+    first, second = ranks.run(2, "tests.pretrain.mcore.cases:drawn", cases)
+    assert [a == b for a, b in zip(first, second, strict=True)] == [True, False, False, False]
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_splitting_a_batch_recomputing_and_running_twice_change_nothing(split):
     check([one_process()[split]], one_process()["llama"], split)
