@@ -16,7 +16,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO, Any
@@ -25,6 +25,7 @@ from millrace import storage
 from millrace.config import build
 from millrace.errors import MillraceError
 from pretrain.config import Config
+from pretrain.errors import TrainingError
 from pretrain.run import resiliency
 from pretrain.run.log import Event, append_event
 from pretrain.run.marks import Marks
@@ -50,12 +51,15 @@ Train = Callable[[Config, str, Life], None]
 
 
 def run(train: Train, folder: str) -> int:
-    """Join the ranks, train, and return the exit code. Raises SettingsError where this process is no rank."""
+    """Join the ranks, train, and return the exit code.
+
+    Raises SettingsError where this process is no rank, TrainingError where another job trains in the folder.
+    """
     variables = standard(os.environ)
     os.environ.update(variables)
     here = place(variables)
     failure = storage.join(folder, "ranks", f"error-{here.rank:03}.json")
-    with storage.appending(rank_log(folder, here.rank)) as log:
+    with _alone(folder, here), storage.appending(rank_log(folder, here.rank)) as log:
         faulthandler.enable(log)  # the stack of a segmentation fault
         try:
             stop = Stop()
@@ -73,6 +77,18 @@ def run(train: Train, folder: str) -> int:
             return MISTAKE if isinstance(error, MillraceError) else FAILED
         finally:
             faulthandler.disable()
+
+
+@contextmanager
+def _alone(folder: str, here: Place) -> Iterator[None]:
+    """Hold the run's lock on rank 0, where no launcher of ours does: two jobs would write over each other's files."""
+    with ExitStack() as held:
+        if here.rank == 0 and LAUNCHED not in os.environ:
+            try:
+                held.enter_context(storage.lock(storage.join(folder, "lock"), "a training run"))
+            except BlockingIOError as error:
+                raise TrainingError(f"{folder} is in use: {error}") from None
+        yield
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def run(tmp_path):
 
     def start(**settings):
         folder = tmp_path / f"run{len(runs)}"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         runs.append(Run(folder, **settings))
         return runs[-1]
 

@@ -1,8 +1,10 @@
 import signal
+import sys
 
 import psutil
 import pytest
 
+from millrace import storage
 from tests.pretrain.run.conftest import wait_until
 
 
@@ -105,3 +107,11 @@ def test_a_signal_before_the_first_step_ends_the_run_without_an_error(run, numbe
     one.process.send_signal(number)
     code, printed = one.wait()
     assert code == 0, printed
+
+
+def test_a_second_job_in_a_folder_is_refused_and_leaves_no_trace(run, tmp_path):
+    with storage.lock(str(tmp_path / "run0" / "lock"), "a training run"):
+        one = run(command=["env", "RANK=0", "WORLD_SIZE=1", "MASTER_ADDR=127.0.0.1", "MASTER_PORT=1",
+                           sys.executable, "-m", "tests.pretrain.run.loop"])  # fmt: skip
+        assert one.wait() == (64, f"millrace: {one.folder} is in use: a training run\n")
+    assert not (one.folder / "ranks").exists()
