@@ -4,7 +4,7 @@ BIN := .venv/bin
 CACHE := $(if $(MILLRACE_CACHE),$(MILLRACE_CACHE),$(HOME)/.cache/millrace)
 LID := $(CACHE)/lid.176.ftz
 
-.PHONY: env demo test test-all gpu-train lint resolve clean
+.PHONY: env demo test test-ranks test-all gpu-train lint resolve clean
 
 env: .venv/.installed $(LID)
 
@@ -21,6 +21,9 @@ demo: env
 
 test: env
 	$(BIN)/pytest -n auto --dist worksteal
+
+test-ranks: env  # what is slow of training: more ranks, more ways to spread a model, more mishaps
+	$(BIN)/pytest -n auto --dist worksteal -m slow tests/pretrain
 
 test-all: env
 	$(BIN)/pytest -n auto --dist worksteal -m ''

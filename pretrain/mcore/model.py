@@ -124,7 +124,8 @@ def _never_predict_padding(model: Model) -> Any:
         first = parallel_state.get_tensor_model_parallel_rank() * logits.shape[-1]
         real = max(0, model.vocab_size - first)
         if real < logits.shape[-1]:
-            logits[..., real:] = float("-inf")
+            # past autograd, which would copy the gradients for it: with no probability theirs are zero anyway
+            logits.data[..., real:] = float("-inf")
         return logits, bias
 
     return hook

@@ -76,6 +76,7 @@ def sizes(settings: Any) -> Sizes:
     return Sizes(2, p.tensor, p.pipeline, p.context, p.expert, p.virtual_pipeline, p.sequence, p.distributed_optimizer)
 
 
+@pytest.mark.slow  # two ranks
 def test_states_are_what_each_of_two_ranks_holds():
     found = ranks.run(2, "tests.pretrain.measured:held", list(SPREAD.values()))
     for number, (name, given) in enumerate(SPREAD.items()):
@@ -92,6 +93,7 @@ def test_states_are_what_each_of_two_ranks_holds():
             assert measured["optimizer"] == pytest.approx(expected.optimizer, rel=0.02), (name, rank)
 
 
+@pytest.mark.slow  # two ranks
 @pytest.mark.parametrize("name", ["tensor", "tensor and sequence"])
 def test_tensor_parallel_ranks_keep_less(name):
     settings = cases.config(**SPREAD[name])

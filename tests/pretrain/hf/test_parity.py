@@ -84,6 +84,7 @@ def test_layers_stacked_in_a_checkpoint_come_back_bit_by_bit(exported, number):
     assert all(torch.equal(exported[name], original[name]) for name in original)
 
 
+@pytest.mark.slow  # two ranks
 @pytest.mark.parametrize("number", range(len(cases.SPLITS)))
 def test_ranks_fill_their_own_parts(spread, number):
     """Two ranks under tensor, pipeline or expert parallelism hold together what the folder has, padding included."""
@@ -100,6 +101,7 @@ def test_ranks_fill_their_own_parts(spread, number):
             assert not whole[VOCABULARY:].any()
 
 
+@pytest.mark.slow  # two ranks
 def test_parts_of_a_checkpoint_are_read_wherever_ranks_cut_it(spread):
     name, _ = cases.SPLITS["tensor"]
     checkpoint = DistCheckpoint(str(spread / "split-0"))
@@ -110,6 +112,7 @@ def test_parts_of_a_checkpoint_are_read_wherever_ranks_cut_it(spread):
         assert torch.equal(checkpoint.read(box), whole[low:high, 3:23])
 
 
+@pytest.mark.slow  # two ranks
 def test_another_models_checkpoint_is_refused(spread, tmp_path):
     name, _ = cases.SPLITS["tensor"]
     model, folder = MODELS[name][2], str(spread / "split-0")

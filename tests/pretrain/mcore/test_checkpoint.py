@@ -10,6 +10,8 @@ import pytest
 from pretrain.run.checkpoints import Folder
 from tests.pretrain.mcore import ranks
 
+pytestmark = pytest.mark.slow  # five starts of ranks
+
 FROM, TO = 1, 4
 MOE = {"model": {"experts": 4, "experts_per_token": 2}}
 TP2 = {"parallel": {"tensor": 2, "sequence": True}}

@@ -17,6 +17,9 @@ from tests.pretrain.shard_sets import random_documents, write_shards
 LENGTH, VOCABULARY, ROWS = 32, 500, 240
 
 
+pytestmark = pytest.mark.slow  # two ranks
+
+
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
     """(settings, documents by id, the answer of each of two ranks); documents of set "e" are longer than a row."""

@@ -81,6 +81,7 @@ def test_two_ranks_train_as_one():
     })  # fmt: skip
 
 
+@pytest.mark.slow
 def test_four_ranks_train_as_one():
     check_all(4, {
         "tensor and pipeline": ("llama", {"tensor": 2, "pipeline": 2}),

@@ -72,13 +72,9 @@ def test_a_signal_saves_and_another_number_of_ranks_goes_on(place, unbroken, tmp
     kept = sorted(p.name for p in Path(folder, "checkpoints").iterdir())
     assert kept == ["latest", "step-00000050", "step-00000060"]
 
-    for change, said in (
-        ({"model": {"hidden_size": 32}}, "hidden_size 64 in the checkpoint, 32 in the configuration"),
-        ({"data": {"seed": 5}}, "seed 0 in the checkpoint, 5 in the configuration"),
-    ):
-        written(tmp_path, configuration(place, **change))
-        with pytest.raises(CheckpointError, match=said):
-            launch(folder, 1, 0)
+    written(tmp_path, configuration(place, data={"seed": 5}))
+    with pytest.raises(CheckpointError, match="seed 0 in the checkpoint, 5 in the configuration"):
+        launch(folder, 1, 0)
 
 
 def test_bad_batches_are_skipped_and_too_many_stop_the_run_by_the_names_of_their_documents(place, tmp_path):
