@@ -93,12 +93,14 @@ def test_bad_batches_are_skipped_and_too_many_stop_the_run_by_the_names_of_their
     assert all(name.startswith("d") for name in named["documents"])
 
 
+@pytest.mark.slow
 def test_ranks_that_cannot_share_the_model_or_the_batch_are_refused_by_the_product(place, tmp_path):
     folder = written(tmp_path, configuration(place, parallel={"ranks": 2, "tensor": 2}))
     with pytest.raises(ParallelError, match=r"1 ranks were started: tensor 2 x .* = 2 must divide ranks 1"):
         launch(folder, 1, 0)
 
 
+@pytest.mark.slow
 def test_a_last_save_that_fails_is_tried_once_more_and_a_run_that_is_done_adds_nothing_to_its_log(place, tmp_path):
     folder = written(tmp_path, configuration(place, training={"steps": 20}))
     aside = Path(folder, "checkpoints", ".step-00000020.writing")
