@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from millrace import __version__, storage
 from millrace.progress import Progress
 from pretrain.config import Config
-from pretrain.data.corpus import Corpus
+from pretrain.data.corpus import Corpus, sets_and_weights
 from pretrain.data.ngrams import baselines
 from pretrain.errors import SettingsError, ShardError, TrainingError
 from pretrain.hf.config import family_of, read_config
@@ -74,11 +74,27 @@ def write(prepared: Prepared, folder: str) -> None:
         {
             "kind": KIND,
             "millrace": __version__,
-            "config": prepared.config.as_dict(),
+            "config": _anywhere(prepared.config).as_dict(),
             "environment": versions(),
             "baselines": {"unigram_entropy": simple.unigram, "bigram_cross_entropy": simple.bigram} if simple else {},
             "data": prepared.corpus.describe(prepared.config.training.steps, prepared.config.training.global_batch),
         },
+    )
+
+
+def _anywhere(config: Config) -> Config:
+    """Return the configuration with absolute paths: ranks started elsewhere have other working directories."""
+    names, weights = sets_and_weights(config.data.shards)
+    places = tuple(storage.absolute(name) for name in names)
+    clusters, folder = config.data.clusters, config.training.start_from
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(
+            config.data,
+            shards=dict(zip(places, weights, strict=True)) if weights else places,
+            clusters=clusters and storage.absolute(clusters),
+        ),
+        training=dataclasses.replace(config.training, start_from=folder and storage.absolute(folder)),
     )
 
 

@@ -82,6 +82,17 @@ def test_the_plan_says_how_a_model_is_spread_and_runs_nothing(place, tmp_path, m
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_prepared_can_be_run_from_any_directory(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(Path(place).parent)
+    name, out = Path(place).name, str(tmp_path / "run")
+    words = ["pretrain", "pretrain-tiny", "--prepare", "--output", out, "--set", f"data.shards={{{name}: 2.5}}"]
+    assert main([*words, *sets()]) == 0
+    assert f"{name}: " in capsys.readouterr().out
+    config = json.loads(Path(out, "run.json").read_text())["config"]
+    assert config["data"]["shards"] == {place: 2.5}
+    assert config["data"]["clusters"] == config["training"]["start_from"] == ""
+
+
 def test_a_run_hands_on_a_model_that_transformers_load_and_training_goes_on_from_it(place, tmp_path):
     """One whole command, then another that begins with what the first handed on."""
     first, second = tmp_path / "first", tmp_path / "second"
