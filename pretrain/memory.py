@@ -60,6 +60,7 @@ class Memory:
     activations: int  # kept for the backward pass, of all micro-batches in flight
     working: int  # of one layer while its gradients are computed
     logits: int  # and their gradients
+    save: int = 0  # what a checkpoint is copied to, kept between saves; a GPU's lies in the memory of its host
 
     @property
     def total(self) -> int:
@@ -67,7 +68,7 @@ class Memory:
 
     @property
     def states(self) -> int:
-        return self.weights + self.gradients + self.optimizer
+        return self.weights + self.gradients + self.optimizer + self.save
 
 
 def memory(config: Config, sizes: Sizes, gpu: bool) -> Memory:
@@ -91,6 +92,10 @@ def of_stage(config: Config, sizes: Sizes, stage: int, gpu: bool) -> Memory:
     dense_ranks = sizes.data * sizes.context if sizes.distributed_optimizer else 1
     expert_ranks = sizes.ranks // (sizes.pipeline * sizes.expert) if sizes.distributed_optimizer else 1
     shard = -(-held.dense // dense_ranks) + -(-held.experts // expert_ranks)
+    # a save is divided by the ranks that hold the same, whichever optimizer; without a pipeline's copy of the embedding
+    dense = held.dense - (held.output if model.tied_embeddings else 0)
+    experts = held.experts * sizes.pipeline * sizes.expert
+    saved = -(-dense // (sizes.data * sizes.context)) + -(-experts // sizes.ranks)
     layer, kept = layer_activations(config, sizes, gpu), kept_of_layer(config, sizes, gpu)
     last = stage == sizes.pipeline - 1
     return Memory(
@@ -100,6 +105,7 @@ def of_stage(config: Config, sizes: Sizes, stage: int, gpu: bool) -> Memory:
         activations=kept * layers_in_flight(config, sizes, stage),
         working=layer * (2 if config.training.recompute == "full" else 1),  # gradients are as large; and recomputed
         logits=_logits(config, sizes, gpu) if last else 0,
+        save=0 if gpu else saved * (WEIGHT[precision] + STATE[precision]),
     )
 
 

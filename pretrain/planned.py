@@ -127,7 +127,7 @@ def _memory(plan: Plan) -> list[str]:
     parts, has = plan.memory, plan.machine.memory_of_rank(plan.sizes.ranks)
     named = {
         "weights": parts.weights, "gradients": parts.gradients, "optimizer": parts.optimizer,
-        "activations": parts.activations,
+        **({"copy to save": parts.save} if parts.save else {}), "activations": parts.activations,
         "logits" if parts.logits > parts.working else "one layer's backward pass": max(parts.logits, parts.working),
     }  # fmt: skip
     sums = " + ".join(f"{name} {_gib(size)}" for name, size in named.items())

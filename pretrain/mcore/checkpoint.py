@@ -87,7 +87,7 @@ class Saver:
     def __init__(self, engine: Any, folder: Folder, about: About, asynchronous: bool = True):
         self.engine, self.folder, self.about, self.asynchronous = engine, folder, about, asynchronous
         self._group = torch.distributed.new_group(backend="gloo", timeout=WAIT)
-        mine = _share(layout.tensors(engine))
+        mine = share(layout.tensors(engine))
         pin = torch.cuda.is_available()
         self._live = [tensor.data for tensor in mine]
         self._host = [
@@ -241,7 +241,7 @@ def newest(folder: Folder) -> tuple[Path | None, list[str]]:
     return folder.latest(check, steps[0])
 
 
-def _share(tensors: list[ShardedTensor]) -> list[ShardedTensor]:
+def share(tensors: list[ShardedTensor]) -> list[ShardedTensor]:
     """Return what this rank writes: of what data-parallel ranks hold alike, a part of even size."""
     group = parallel_state.get_data_parallel_group(with_context_parallel=True)
     if group.size() > 1:

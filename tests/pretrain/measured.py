@@ -8,8 +8,8 @@ from tests.pretrain.mcore import cases
 
 
 def held(given: list[dict[str, Any]]) -> list[dict[str, int]]:
-    """Return of each case the parameters, gradient bytes and activation bytes of this rank."""
-    from pretrain.mcore import state
+    """Return of each case the parameters and bytes of this rank."""
+    from pretrain.mcore import checkpoint, layout, state
     from pretrain.mcore.engine import Engine
 
     results = []
@@ -24,6 +24,7 @@ def held(given: list[dict[str, Any]]) -> list[dict[str, int]]:
             "gradients": sum(p.main_grad.numel() * p.main_grad.element_size() for p in parameters),
             "activations": activations(engine, settings),
             "optimizer": states(engine),
+            "save": sum(tensor.data.nbytes for tensor in checkpoint.share(layout.tensors(engine))),
         })  # fmt: skip
     return results
 

@@ -51,6 +51,7 @@ def test_states_are_what_one_process_holds(name):
     assert rank_parameters(settings.model).total == found["parameters"]
     assert expected.gradients == found["gradients"]
     assert expected.optimizer == found["optimizer"]
+    assert expected.save == found["save"]
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -91,6 +92,7 @@ def test_states_are_what_each_of_two_ranks_holds():
             assert expected.gradients == measured["gradients"], (name, rank)
             # shards are cut on multiples of 64 numbers or so; the larger of two is a little more than half
             assert measured["optimizer"] == pytest.approx(expected.optimizer, rel=0.02), (name, rank)
+            assert measured["save"] == pytest.approx(expected.save, rel=0.1), (name, rank)
 
 
 @pytest.mark.slow  # two ranks
