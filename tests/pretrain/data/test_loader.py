@@ -221,8 +221,8 @@ def test_documents_of_a_cut_row_are_those_of_the_part(one):
     cells = [[(n, k) for n, tokens in row for k in tokens] for row in stored_rows(one)]
     parts = [row[i : i + 8] for row in cells for i in range(0, len(row), 8)]
     with Loader(settings, 1, 1) as loader:
-        for number, part in enumerate(parts[:200]):
-            assert loader.documents(number) == list(dict.fromkeys(name for name, _ in part))
+        for number, row in enumerate(loader.corpus.order[0:200][1].tolist()):
+            assert loader.documents(number) == list(dict.fromkeys(name for name, _ in parts[row]))
 
 
 def test_a_cluster_stays_on_one_side(one, tmp_path):
