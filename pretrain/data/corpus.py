@@ -12,7 +12,7 @@ from pretrain.batch import Batch
 from pretrain.config import Data
 from pretrain.data import split
 from pretrain.data.order import Order, Source
-from pretrain.data.shards import Shard, open_sets
+from pretrain.data.shards import Shard, ShardSet, open_sets
 from pretrain.errors import SettingsError, ShardError
 
 EMPTY = -1  # the number of a row that only fills up a batch
@@ -47,10 +47,14 @@ class Corpus:
                 raise ShardError(f"{one.name} has no training row: all its documents are held out for validation")
         self.weights = weights or [float(tokens) for tokens in self.train_tokens]
         sources = [
-            Source(int(ends[-1]), weight * int(ends[-1]) / tokens, one.manifest is not None)
+            Source(int(ends[-1]), weight * int(ends[-1]) / tokens, self._shuffled(one))
             for one, ends, weight, tokens in zip(self.sets, self.ends, self.weights, self.train_tokens, strict=True)
         ]
         self.order = Order(sources, data.seed)
+
+    def _shuffled(self, one: ShardSet) -> bool:
+        """Tell whether stored order is a shuffled one: Pack's is, but not that of rows cut out of its rows."""
+        return one.manifest is not None and self.seq_length >= (one.seq_length or 0)
 
     @property
     def tokenizer_sha256(self) -> str:
