@@ -46,7 +46,8 @@ def run(given: Any) -> int:
         return 0
     folder = given.output or f"runs/{Path(given.config).stem}"
     if given.prepare:
-        start.write(prepared, folder)
+        with start.held(folder):
+            start.write(prepared, folder)
         return 0
     restarts = config.guard.max_restarts if given.max_restarts is None else given.max_restarts
     code = start.start(prepared, folder, restarts, given.debug, Progress())

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from megatron.core import parallel_state
+from megatron.core import parallel_state, tensor_parallel
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch.nn.functional import scaled_dot_product_attention
@@ -97,6 +97,13 @@ def _rows(bounds: list[int], length: int) -> Iterator[list[tuple[int, int]]]:
 
 def _causal(q: Any, k: Any, v: Any, scale: float | None, dropout: float) -> torch.Tensor:
     """Attend with queries that are the last of the keys: all of them, or those of a chunk."""
+    if dropout:  # each tensor-parallel rank has heads of its own, and so masks of its own
+        with tensor_parallel.get_cuda_rng_tracker().fork():
+            return _attended(q, k, v, scale, dropout)
+    return _attended(q, k, v, scale, dropout)
+
+
+def _attended(q: Any, k: Any, v: Any, scale: float | None, dropout: float) -> torch.Tensor:
     gqa, short, long = q.shape[1] != k.shape[1], q.shape[2], k.shape[2]
     if short == long:
         return scaled_dot_product_attention(q, k, v, None, dropout, short > 1, scale=scale, enable_gqa=gqa)

@@ -16,8 +16,9 @@ def summary(folder: str) -> str:
         return "no step is done"
     busy = float((steps["train_seconds"] + steps["data_seconds"]).sum())
     labels = int(steps["tokens"][-1])
-    saves = [event for event in facts.events if event["kind"] == "save"]
-    blocked, seconds = sum(save["blocked_seconds"] for save in saves), float(steps["seconds"].sum())
+    # the last attempt's saves, one a step: those before a restart were of steps whose lines were cut
+    saves = {event["step"]: event["blocked_seconds"] for event in facts.events if event["kind"] == "save"}
+    blocked, seconds = sum(saves.values()), float(steps["seconds"].sum())
     share = blocked / max(seconds, 1e-9)
     lines = [
         f"steps      {int(steps['step'][-1]):,}, {labels:,} tokens, {labels / max(busy, 1e-9):,.0f} a second",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from millrace import __version__, storage
@@ -105,14 +107,21 @@ def start(prepared: Prepared, folder: str, max_restarts: int, debug: bool, progr
     """
     from pretrain.run.launch import launch
 
+    folder = storage.absolute(folder)
+    with held(folder):
+        write(prepared, folder)
+        ranks = prepared.config.parallel.ranks
+        assert ranks is not None
+        return launch(folder, ranks, max_restarts, debug=debug, progress=progress)
+
+
+@contextmanager
+def held(folder: str) -> Iterator[None]:
+    """Hold a run folder. Raises TrainingError where another process trains it, ShardError where it is no local one."""
     if not storage.is_local(folder):
         raise ShardError(f"{folder} is no path on this machine; a training run needs a local or network file system")
-    folder = storage.absolute(folder)
     try:
         with storage.lock(storage.join(folder, "lock"), "a training run"):
-            write(prepared, folder)
-            ranks = prepared.config.parallel.ranks
-            assert ranks is not None
-            return launch(folder, ranks, max_restarts, debug=debug, progress=progress)
+            yield
     except BlockingIOError as error:
         raise TrainingError(f"{folder} is in use: {error}") from None
