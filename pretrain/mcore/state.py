@@ -31,7 +31,7 @@ def groups(config: Config) -> None:
         context_parallel_size=parallel.context,
         expert_model_parallel_size=parallel.expert,
         expert_tensor_parallel_size=1 if model is not None and model.experts else None,
-        # the watchdog comes first, and names a rank; a save may keep the others waiting longer than Megatron's 30 minutes
+        # the watchdog comes first, and names a rank; Megatron's 30 minutes may be too short for a save
         distributed_timeout_minutes=max(30, round(config.guard.hang_seconds / 10)),
     )
     seed(config.training.seed)
