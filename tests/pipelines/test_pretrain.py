@@ -37,7 +37,8 @@ def sets(*more: str) -> list[str]:
         (["pretrain-tiny", "--shards", "{}", "--set", "training.stpes=3"], 2, "Did you mean steps?"),
         (["pretrain-tiny", "--shards", "{}", "--set", "trainig.steps=3"], 2, "Did you mean training?"),
         (["pretrain-tiny", "--shards", "{}", "--set", "training.steps=many"], 2, "it must be int"),
-        (["pretrain-tiny"], 1, "data.shards names no shards"),
+        (["pretrain-tiny"], 1, "runs/demo holds no token shards"),
+        (["llama-1b"], 1, "data.shards names no shards"),
         (["pretrain-tiny", "--shards", "/nowhere"], 1, "/nowhere holds no token shards"),
         (["pretrain-tiny", "--shards", "{}", "--gpus", "8"], 2, "--gpus describes another machine"),
         (
