@@ -22,8 +22,8 @@ demo: env
 test: env
 	$(BIN)/pytest -n auto --dist worksteal
 
-test-ranks: env  # what is slow of training: more ranks, more ways to spread a model, more mishaps
-	$(BIN)/pytest -n auto --dist worksteal -m slow tests/pretrain
+test-ranks: env  # the laws of training that need many processes; other mishaps are in test-all
+	$(BIN)/pytest -n auto --dist worksteal -m slow tests/pretrain/mcore tests/pretrain/hf tests/pretrain/test_memory.py
 
 test-all: env
 	$(BIN)/pytest -n auto --dist worksteal -m ''
