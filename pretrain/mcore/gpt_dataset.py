@@ -68,6 +68,7 @@ class GptDatasetCorpus(Corpus):
         torch.distributed.barrier()
         if rank == 0:
             storage.remove(folder)
+        torch.distributed.barrier()  # when one rank has it, nothing is left behind
 
     def _build(self, folder: str) -> BlendedDataset:
         names = [self.sets[part.set].shards[part.shard].url for part in self.parts]
