@@ -36,12 +36,15 @@ def _read(settings: dict[str, Any], rows: int, cache: str) -> dict[str, Any]:
             said = ""
         except ShardError as error:
             said = str(error)
+    torch.distributed.barrier()  # no rank is at the next settings, whose cache would be seen
+    left = [p.name for p in Path(cache).iterdir()]
+    torch.distributed.barrier()
     return {
         "batches": [{k: v.tolist() for k, v in vars(batch).items()} for batch in batches],
         "again": all((a.tokens == b.tokens).all() for a, b in zip(again, batches[3 * len(again) :])),
         "documents": documents,
         "peer": [_megatrons_own(corpus, row) for row in range(rows)],
-        "left": [p.name for p in Path(cache).iterdir()],
+        "left": left,
         "said": said,
         "describe": corpus.describe(rows // GLOBAL, GLOBAL),
         "held": corpus.held.length.tolist(),
