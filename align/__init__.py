@@ -1,1 +1,1 @@
-"""Checkpoint and preferences in, better checkpoint out. Empty for now."""
+"""Checkpoint and preferences or tasks in, better checkpoint out."""

@@ -141,6 +141,10 @@ class Optimizer:
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"optimizer.{name} is {getattr(self, name)}; it must be from 0 up to 1")
 
+    def decay(self, steps: int) -> int:
+        """Return how many steps the rate falls for in a run of `steps`: by default all, of wsd the last tenth."""
+        return self.decay_steps or (max(1, steps // 10) if self.schedule == "wsd" else steps)
+
 
 @dataclass(frozen=True)
 class Parallel:

@@ -33,9 +33,7 @@ def completed(config: Config, vocab_size: int, seq_length: int) -> Config:
 
 
 def _finished_schedule(optimizer: Optimizer, steps: int) -> Optimizer:
-    wsd, decay = optimizer.schedule == "wsd", optimizer.decay_steps
-    if decay is None:
-        decay = max(1, steps // 10) if wsd else steps
+    wsd, decay = optimizer.schedule == "wsd", optimizer.decay(steps)
     if wsd and optimizer.warmup_steps + decay > steps:
         raise SettingsError(
             f"optimizer.warmup_steps {optimizer.warmup_steps} and decay_steps {decay}, the last ones of wsd, are more "

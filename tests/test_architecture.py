@@ -40,6 +40,8 @@ LAZY = {
     "presidio_analyzer",
     "spacy",
     "transformers",
+    "peft",
+    "accelerate",
     "safetensors",
     "kenlm",
     "sentencepiece",

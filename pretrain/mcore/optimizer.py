@@ -35,12 +35,13 @@ def scheduler(config: Config, optimizer: Any) -> OptimizerParamScheduler:
     """
     settings, steps = config.optimizer, config.training.steps
     wsd = settings.schedule == "wsd"
-    end = steps if wsd else settings.decay_steps or steps
+    decay = settings.decay(steps)
+    end = steps if wsd else decay
     return OptimizerParamScheduler(
         optimizer, init_lr=0.0, max_lr=settings.lr, min_lr=settings.min_lr, lr_warmup_steps=settings.warmup_steps,
         lr_decay_steps=end, lr_decay_style=STYLES[settings.schedule],
         start_wd=settings.weight_decay, end_wd=settings.weight_decay, wd_incr_steps=end, wd_incr_style="constant",
-        wsd_decay_steps=(settings.decay_steps or max(1, steps // 10)) if wsd else None,
+        wsd_decay_steps=decay if wsd else None,
         lr_wsd_decay_style="linear" if wsd else None,
         use_checkpoint_opt_param_scheduler=False, override_opt_param_scheduler=True,
     )  # fmt: skip

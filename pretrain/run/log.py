@@ -21,7 +21,7 @@ from pretrain.errors import TrainingError
 
 LOG, EVENTS = "log.jsonl", "events.jsonl"
 
-Kind = Literal["save", "restore", "bad_batch", "straggler", "hang", "restart", "signal", "export"]
+Kind = Literal["save", "restore", "bad_batch", "straggler", "hang", "restart", "signal", "export", "peak"]
 
 
 @dataclass(frozen=True)

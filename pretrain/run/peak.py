@@ -19,7 +19,7 @@ SMALLEST, LARGEST = 256, 8192  # rows of the square matrices
 
 @dataclass(frozen=True)
 class Peak:
-    """FLOP/s of one device; None where neither known nor measurable. `source` completes "MFU is of ..."."""
+    """FLOP/s of one device; None where neither known nor measurable. `source` says whose it is, or why none is known."""
 
     flops: float | None
     source: str

@@ -49,6 +49,7 @@ def train(config: Config, folder: str, life: Life) -> None:
             run.record = record
             for line in restored:
                 record.event("restore", run.step, message=line)
+            record.event("peak", run.step, message=run.peak.source)
             if run.train():
                 run.hand_on()
 
@@ -79,10 +80,10 @@ class Run:
         self.pending: checkpoint.Pending | None = None
         self.saved_at = self.validated_at = -1  # steps
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        best = peak(config.training.precision, self.device, config.watch.peak_tflops)
+        self.peak = peak(config.training.precision, self.device, config.watch.peak_tflops)
         assert config.model is not None
         flops = sizes.flops_per_token(config.model, loader.corpus.seq_length).total
-        self.meter = Meter(flops, best.flops, life.place.world)
+        self.meter = Meter(flops, self.peak.flops, life.place.world)
 
     def restore(self) -> list[str]:
         """Go on from the newest whole checkpoint, else from given weights; return what is worth saying."""

@@ -1,0 +1,1 @@
+"""Policies on Hugging Face models and on Megatron, behind one interface."""

@@ -1,0 +1,1 @@
+"""Files of instructions, preferences and tasks in, tokens with loss masks out."""

@@ -1,0 +1,1 @@
+"""What an alignment run came to, on a page."""

@@ -1,0 +1,1 @@
+"""From a configuration to ranks at work, and the loop they run."""
