@@ -15,7 +15,6 @@ from align.errors import AlignSettingsError
 from millrace.config import did_you_mean
 from pretrain.config import Checkpoint, Guard, Optimizer, Parallel, Watch
 
-
 DpoLoss = Literal["dpo", "cdpo", "robust", "ipo", "hinge", "rpo_sq", "rpo_fwd_kl", "rpo_bwd_kl", "simpo", "orpo"]
 
 
