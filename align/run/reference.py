@@ -1,8 +1,9 @@
-"""Log-probabilities of the model training starts from, computed once and kept in the run folder."""
+"""Log-probabilities of the model training starts from: computed once and kept, or asked for as they are needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,28 @@ import xxhash
 
 from align.batch import Example, TokenSequence
 from align.policy import Policy
+from align.run.evaluate import of_logprobs
+from align.run.job import Job
 from align.run.measure import Layout, gathered, measure
 from millrace import storage
 
 FIELD = "reference_logprobs"
+
+
+class Reference:
+    """The model before training, asked anew each time: the policy with its adapters off, else a frozen copy."""
+
+    def __init__(self, job: Job, actor: Policy | None):
+        self._adapters = job.config.model.peft is not None
+        self._policy = actor if self._adapters else job.policy("reference")
+        self._layout = job.layout()
+
+    def annotated(self, examples: Sequence[Example]) -> list[Example]:
+        """Return examples whose sequences carry the field "reference_logprobs"."""
+        off = self._policy.reference() if self._adapters and self._policy is not None else nullcontext()
+        with off:
+            given = measure(self._policy, examples, self._layout, of_logprobs)
+        return with_fields(examples, FIELD, given)
 
 
 class ReferenceCache:
@@ -57,7 +76,7 @@ class ReferenceCache:
                 if key not in self._found:
                     fresh[key] = one
             asked = [Example("", (one,)) for one in fresh.values()]
-            given = measure(policy, asked, layout, _logprobs)
+            given = measure(policy, asked, layout, of_logprobs)
             self._found.update({key: value for key, (value,) in zip(fresh, given, strict=True)})
             tick()
         if writes:
@@ -78,19 +97,20 @@ class ReferenceCache:
 
     def annotated(self, examples: Sequence[Example]) -> list[Example]:
         """Return examples whose sequences carry the field "reference_logprobs". All must have been filled in."""
-        return [replace(e, sequences=tuple(with_field(s, FIELD, self._found[_key(s)]) for s in e.sequences))
-                for e in examples]  # fmt: skip
+        return with_fields(examples, FIELD, [[self._found[_key(one)] for one in e.sequences] for e in examples])
 
 
-def with_field(one: TokenSequence, name: str, values: np.ndarray) -> TokenSequence:
-    """Return a sequence with one more field of its tokens after the first."""
-    assert len(values) == len(one.tokens) - 1
-    return replace(one, token_fields={**one.token_fields, name: values})
+def with_fields(examples: Sequence[Example], name: str, values: Sequence[Sequence[np.ndarray]]) -> list[Example]:
+    """Return examples with one more field of their sequences' tokens; values[i][j] is of sequence j of example i."""
+    return [
+        replace(example, sequences=tuple(
+            replace(one, token_fields={**one.token_fields, name: value})
+            for one, value in zip(example.sequences, given, strict=True)
+        ))
+        for example, given in zip(examples, values, strict=True)
+    ]  # fmt: skip
 
 
 def _key(one: TokenSequence) -> bytes:
     return xxhash.xxh3_128_digest(np.ascontiguousarray(one.tokens).tobytes())
 
-
-def _logprobs(policy: Policy, batches: Sequence) -> list:  # type: ignore[type-arg]
-    return [out.logprobs for out in policy.logprobs(batches)]
