@@ -198,6 +198,7 @@ class SteerLm:
     attributes: tuple[str, ...] = ()  # (): all in the data
     group_size: int = 4  # of 2: completions a prompt
     reward_model: str = ""  # of 2: a regression reward model, which measures the attributes
+    deviation: float = 1.0  # of 2: of its errors, in units of the ratings
 
 
 @dataclass(frozen=True)
