@@ -159,10 +159,10 @@ def kl() -> dict[str, Any]:
     p, q = spread(-6.0, 0.0, 9), spread(-4.0, 0.0, 9, shift=0.4)
     r = np.exp(q - p)
     exact = {"k1": -np.log(r), "k2": np.log(r) ** 2 / 2, "k3": r - 1 - np.log(r), "abs": abs(np.log(r))}
-    r = np.exp(np.clip(q - p, -2.0, 2.0))  # NeMo RL's two clamps, here at 2 and 1.5
+    r = np.exp(np.clip(q - p, -2.5, 2.5))  # NeMo RL's two clamps, here at 2.5 and 2.2
     bounded = {"k1": -np.log(r), "k2": np.log(r) ** 2 / 2, "k3": r - 1 - np.log(r), "abs": abs(np.log(r))}
-    bounded = {kind: np.clip(values, -1.5, 1.5) for kind, values in bounded.items()}
-    return {"logprobs": p, "reference": q, "exact": exact, "bounds": [2.0, 1.5], "bounded": bounded}
+    bounded = {kind: np.clip(values, -2.2, 2.2) for kind, values in bounded.items()}
+    return {"logprobs": p, "reference": q, "exact": exact, "bounds": [2.5, 2.2], "bounded": bounded}
 
 
 def groups() -> dict[str, Any]:
