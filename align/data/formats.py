@@ -95,21 +95,20 @@ def read(path: Any, format: str, dropped: Dropped, limit: int = 0) -> Iterator[R
     "auto": by the fields of a file's first records. `limit`: records that are read; 0: all. Raises DataError for a
     file whose first records are of several formats or of none.
     """
-    left = limit or None
+    count = 0
     for file in files.listed(path):
-        found = itertools.islice(files.records(file.url), left)
+        found = itertools.islice(files.records(file.url), limit - count if limit else None)
         first = list(itertools.islice(found, LOOKED_AT))
         name = format if format != "auto" else detected(first)
         for one in itertools.chain(first, found):
+            count += 1
             dropped.read += 1
             try:
                 yield record_of(one, name)
             except Unfit as unfit:
                 dropped.add(one.place, unfit)
-        if limit:
-            left = limit - dropped.read
-            if left <= 0:
-                return
+        if count == limit > 0:
+            return
 
 
 def record_of(found: files.Found, format: str) -> Record:
