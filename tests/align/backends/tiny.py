@@ -15,7 +15,8 @@ from align.config import Model
 from pretrain.config import Optimizer
 
 VOCABULARY = 61
-ADAM = Optimizer(lr=1e-2, min_lr=1e-3, weight_decay=0.1, warmup_steps=1, clip=0.5)
+# A large epsilon: of gradients that are rounding errors alone Adam makes whole steps, one way or the other.
+ADAM = Optimizer(lr=1e-2, min_lr=1e-3, weight_decay=0.1, warmup_steps=1, clip=0.5, eps=1e-3)
 
 
 def make(path: Path | str, family: str = "llama", head: str = "lm", seed: int = 0, **changes: Any) -> str:
