@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from align.errors import AlignSettingsError
 from pretrain.config import Optimizer
 
 
@@ -45,7 +46,16 @@ class Trainer:
     def __init__(
         self, parameters: Mapping[str, nn.Parameter], settings: Optimizer, steps: int, halved: Collection[str] = ()
     ):
-        """Take float32 parameters; those named `halved` compute in bfloat16 from now on."""
+        """Take float32 parameters; those named `halved` compute in bfloat16 from now on.
+
+        Raises AlignSettingsError where the schedule's warm-up leaves nothing to fall.
+        """
+        decay, wsd = settings.decay(steps), settings.schedule == "wsd"
+        if settings.warmup_steps + decay > steps if wsd else settings.warmup_steps >= decay:
+            raise AlignSettingsError(
+                f"optimizer.warmup_steps {settings.warmup_steps} leaves no room in the schedule, which falls over "
+                f"{decay} of {steps} steps"
+            )
         self.parameters, self.settings, self.steps = dict(parameters), settings, steps
         self.step = 0  # of the schedule
         self.halved = [name for name in parameters if name in set(halved)]

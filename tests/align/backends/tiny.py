@@ -34,8 +34,8 @@ def make(path: Path | str, family: str = "llama", head: str = "lm", seed: int = 
         "mistral": lambda: transformers.MistralConfig(**rope | {"sliding_window": 4} | changes),
         "mixtral": lambda: transformers.MixtralConfig(**rope | {"num_local_experts": 4} | changes),
         "gpt2": lambda: transformers.GPT2Config(**{
-            "vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "initializer_range": 0.2,
-            "eos_token_id": 0, "bos_token_id": 0} | changes),
+            "vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64,
+            "initializer_range": 0.2, "eos_token_id": 0, "bos_token_id": 0} | changes),
     }  # fmt: skip
     config = made[family]()
     kind = transformers.AutoModelForCausalLM if head == "lm" else transformers.AutoModelForSequenceClassification
