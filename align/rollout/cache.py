@@ -27,7 +27,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         stop = start + key_states.shape[2]
         if self._held is None or stop > self._held[0].shape[2]:
             room = max(stop + ROOM, stop * 3 // 2 if start else 0)
-            self._held = tuple(  # type: ignore[assignment]
+            self._held = tuple(
                 _with_room(old, new, room) for old, new in ((self.keys, key_states), (self.values, value_states))
             )
         assert self._held is not None
@@ -40,7 +40,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         """Keep these rows, in this order; one may be named several times."""
         if self._held is not None:
             length = self.get_seq_length()
-            self._held = tuple(held.index_select(0, rows) for held in self._held)  # type: ignore[assignment]
+            self._held = tuple(held.index_select(0, rows) for held in self._held)
             self._show(length)
 
     def _show(self, length: int) -> None:
