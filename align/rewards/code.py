@@ -14,7 +14,7 @@ from align.rewards import jail, locks
 from align.rewards.check import answer_of, told
 from align.rewards.reward import Completion
 
-BLOCK = re.compile(r"^[ \t]*```[ \t]*(?:python3?|py)?[ \t]*$\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL | re.IGNORECASE)
+BLOCK = re.compile(r"^[ \t]*```[ \t]*(?:python3?|py)?[ \t]*$\n(.*?)^[ \t]*```", re.M | re.S | re.I)
 PROBE = """
 import os, socket
 def denied(what, *given):

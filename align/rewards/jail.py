@@ -124,7 +124,8 @@ class _Watched:
     def _outcome(self, stopped: str, token: str, ended: int) -> Outcome:
         output = bytes(self.output[: self.limits.output_kb * 1024])
         if not self.said.startswith(READY):
-            why = self.said.decode(errors="replace").partition("\n")[0] or stopped or f"the interpreter ended with {ended}"
+            said = self.said.decode(errors="replace").partition("\n")[0]
+            why = said or stopped or f"the interpreter ended with {ended}"
             return Outcome(False, b"", f"not locked down: {why}")
         if stopped:
             return Outcome(False, output, stopped)
