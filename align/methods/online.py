@@ -46,6 +46,7 @@ class Online:
         self.rollouts = Rollouts(job, self.actor)
         self.drawn = 0  # batches of prompts
         self.number = 0  # of the step
+        self.parity: dict[str, float] = {}  # of its completions, where they were compared before the update
 
     def begin(self, step: int) -> None:
         """Complete the watched prompts by the model as it is before training."""
@@ -69,7 +70,8 @@ class Online:
         self.number = number
         drawn, facts = self.draw(number)
         self.job.life.marks.mark(number, "optimizer")
-        examples, facts = self._trusted(drawn), drawn.facts() | facts
+        examples = self._trusted(drawn)
+        facts = drawn.facts() | facts | self.parity
         if self.reference is not None:
             examples = self.reference.annotated(examples)
         examples, more = self.advantaged(examples, drawn)
@@ -111,7 +113,7 @@ class Online:
             return with_rows(examples, old_logprobs=stacked(examples, "generated_logprobs"))
         examples = with_fields(examples, "old_logprobs", measure(self.actor, examples, self.layout, of_logprobs))
         old, generated, mask = stacked(examples, "old_logprobs"), stacked(examples, "generated_logprobs"), masks(examples)
-        self.rollouts.compare(old, generated, mask, self.fresh)
+        self.parity = self.rollouts.compare(old, generated, mask, drawn.rollouts)
         if self.fresh:
             return examples
         most = self.job.config.rollouts.truncation

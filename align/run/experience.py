@@ -68,10 +68,13 @@ class Experience:
         """Return what is logged of completions: rewards, lengths, how many ended by themselves."""
         lengths = np.array([len(rollout.tokens) for rollout in self.rollouts], float)
         facts = {
-            "reward": self.rewards.mean(), "reward_std": self.rewards.std(), "length": lengths.mean(),
-            "length_max": lengths.max(), "finished": np.mean([rollout.finish == "stop" for rollout in self.rollouts]),
-            **{f"reward/{name}": values.mean() for name, values in self.by_name.items() if len(self.by_name) > 1},
+            "length": lengths.mean(), "length_max": lengths.max(),
+            "finished": np.mean([rollout.finish == "stop" for rollout in self.rollouts]),
         }  # fmt: skip
+        if self.by_name:
+            facts |= {"reward": self.rewards.mean(), "reward_std": self.rewards.std()}
+        if len(self.by_name) > 1:
+            facts |= {f"reward/{name}": values.mean() for name, values in self.by_name.items()}
         return {name: float(value) for name, value in facts.items()}
 
     def samples(self, most: int) -> list[Sample]:
