@@ -13,7 +13,7 @@ from align.methods import open_method
 from align.methods.method import Method
 from align.run.checkpoints import Checkpoints
 from align.run.job import Job
-from align.run.log import AlignLine, AlignValidation, open_sinks
+from align.run.log import AlignLine, AlignValidation
 from align.run.samples import SampleTable
 from align.run.data import RunData
 from align.run.start import about, open_chat
@@ -23,7 +23,7 @@ from pretrain.errors import TrainingError
 from pretrain.run.checkpoints import Folder
 from pretrain.run.environment import versions
 from pretrain.run.meter import memory_bytes
-from pretrain.run.watch import Record
+from pretrain.run.watch import Record, open_sinks
 from pretrain.run.worker import Life
 
 
