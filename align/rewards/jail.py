@@ -152,7 +152,7 @@ def inside() -> None:
         sys.argv = ["program.py"]
         _limit(Limits(**limits))
         locks.lock([path for path in {*map(os.path.realpath, sys.path)} if Path(path).exists()], folder)
-    except (OSError, ValueError) as error:
+    except Exception as error:
         os.write(saying, f"{error}\n".encode())
         os._exit(2)
     os.write(saying, READY)
