@@ -13,8 +13,6 @@ from align.objectives import GrpoLoss
 from align.run.experience import Experience, masks, with_rows
 from align.run.job import Job
 
-DATA = "prompts"
-
 
 class GrpoMethod(Online):
     """A completion's advantage: its reward among those of the same prompt."""

@@ -22,8 +22,6 @@ from align.run.job import Job
 from align.run.measure import measure
 from align.run.reference import with_fields
 
-DATA = "prompts"
-
 
 class PpoMethod(Online):
     """A token's advantage: what its completion earns beyond what the critic foresaw (GAE), less its KL."""

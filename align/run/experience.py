@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -56,14 +56,25 @@ class Experience:
             {name: np.concatenate([values, more.by_name[name]]) for name, values in self.by_name.items()},
         )  # fmt: skip
 
+    def with_rewards(self, rewards: np.ndarray, **by_name: np.ndarray) -> Experience:
+        """Return the completions with other rewards, and what else they were made of."""
+        return replace(self, rewards=rewards, by_name=self.by_name | by_name)
+
+    def of_prompts(self, prompts: Mapping[str, Prompt]) -> Experience:
+        """Return the completions as answers to other wordings of their prompts, by the prompts' ids."""
+        return replace(self, prompts=tuple(prompts[one.id] for one in self.prompts))
+
     def facts(self) -> dict[str, float]:
         """Return what is logged of completions: rewards, lengths, how many ended by themselves."""
         lengths = np.array([len(rollout.tokens) for rollout in self.rollouts], float)
         facts = {
-            "reward": self.rewards.mean(), "reward_std": self.rewards.std(), "length": lengths.mean(),
-            "length_max": lengths.max(), "finished": np.mean([rollout.finish == "stop" for rollout in self.rollouts]),
-            **{f"reward/{name}": values.mean() for name, values in self.by_name.items() if len(self.by_name) > 1},
+            "length": lengths.mean(), "length_max": lengths.max(),
+            "finished": np.mean([rollout.finish == "stop" for rollout in self.rollouts]),
         }  # fmt: skip
+        if self.by_name:
+            facts |= {"reward": self.rewards.mean(), "reward_std": self.rewards.std()}
+        if len(self.by_name) > 1:
+            facts |= {f"reward/{name}": values.mean() for name, values in self.by_name.items()}
         return {name: float(value) for name, value in facts.items()}
 
     def samples(self, most: int) -> list[Sample]:
