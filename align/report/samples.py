@@ -68,7 +68,7 @@ def _row(sample: dict[str, Any], before: str) -> str:
     now = _quoted(str(sample.get("text", ""))) + element("small", f"{plural(length, 'token')}{ended}")
     parts = sample.get("rewards") or {}
     named = "<br>".join(f"{text(name, 60)} {_number(part)}" for name, part in parts.items()) if len(parts) > 1 else ""
-    return row([(prompt, ""), (was, ""), (now, ""), (f"<b>{_number(sample.get('reward'))}</b>"
+    return row([(prompt, ""), (was, "before"), (now, "after"), (f"<b>{_number(sample.get('reward'))}</b>"
                 + (element("small", named) if named else ""), "n")])  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import socket
@@ -43,6 +44,23 @@ def test_what_a_program_comes_to(program, tests, passed, reason):
     assert (outcome.passed, outcome.refused) == (passed, False)
     assert outcome.reason.startswith(reason)
     assert bool(outcome.reason) == (not passed)
+
+
+def test_the_standard_library_is_all_there():
+    """Whatever of it this test can import; modules in C load shared libraries of the system."""
+    names = ["_bz2", "_ctypes", "_decimal", "_hashlib", "_lzma", "_sqlite3", "_ssl", "array", "asyncio", "collections",
+             "concurrent.futures", "dataclasses", "doctest", "fractions", "functools", "heapq", "json", "logging", "math",
+             "multiprocessing", "random", "re", "sqlite3", "ssl", "statistics", "tempfile", "typing", "unicodedata",
+             "unittest", "urllib.request", "xml.etree.ElementTree", "zlib"]  # fmt: skip
+    there = [name for name in names if importlib.util.find_spec(name)]
+    assert len(there) > 25
+    outcome = run(f"import importlib\nfor name in {there}: importlib.import_module(name)", limits=Limits(seconds=20))
+    assert outcome.passed, outcome.reason
+
+
+def test_what_is_installed_is_not_there():
+    assert run("import numpy").reason == "ModuleNotFoundError: No module named 'numpy'"
+    assert run("import align").reason == "ModuleNotFoundError: No module named 'align'"
 
 
 def test_input_and_output_go_through():
