@@ -3,7 +3,7 @@
 Every rank of the job calls the same two things a step, in this order, and what goes on between is its own:
 
     drawn = ahead.take()                  # all ranks wait for the completions of this step, and get all of them
-    ahead.begin(next_requests, policy)    # sends today's weights to the ranks that complete prompts, which start; returns
+    ahead.begin(next_requests, policy)    # the ranks that complete prompts get today's weights, and start
     ...                                   # train on `drawn`, with whatever collectives it takes
 
 Completions are drawn in a thread, which makes no collectives: the main threads of all ranks stay free for them. From
