@@ -37,9 +37,10 @@ class Dataset(Generic[T]):
         batched: Callable[[list[T]], list[T]] | None = None,
     ) -> None:  # fmt: skip
         """Take items; `batched`: what is done to a whole batch (KTO's mismatched pairs)."""
-        self.items, self.global_batch, self.fingerprint = items, global_batch, fingerprint
+        self.items: Sequence[T] = items
+        self.global_batch, self.fingerprint = global_batch, fingerprint
         self._order = Order([Source(len(items), 1.0, shuffled=False)], seed) if shuffle else None
-        self._batched = batched
+        self._batched: Callable[[list[T]], list[T]] | None = batched
 
     def __len__(self) -> int:
         """Examples of an epoch."""
