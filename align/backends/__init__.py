@@ -1,1 +1,1 @@
-"""Policies on Hugging Face models and on Megatron, behind one interface."""
+"""The libraries a policy runs on: Hugging Face models with FSDP2, and Megatron-core."""

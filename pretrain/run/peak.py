@@ -19,7 +19,7 @@ SMALLEST, LARGEST = 256, 8192  # rows of the square matrices
 
 @dataclass(frozen=True)
 class Peak:
-    """FLOP/s of one device; None where neither known nor measurable. `source` says whose it is, or why none is known."""
+    """FLOP/s of one device; None where neither known nor measurable. `source`: whose it is, or why none is known."""
 
     flops: float | None
     source: str

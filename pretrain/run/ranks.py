@@ -6,8 +6,6 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import millrace.errors
-import pretrain.errors
 from millrace import storage
 from millrace.errors import MillraceError
 from pretrain.errors import TrainingError
@@ -39,9 +37,15 @@ class Failure:
 
     def error(self) -> MillraceError:
         """Return the error that was raised in the rank, or TrainingError where it is none of ours."""
-        named = {**vars(millrace.errors), **vars(pretrain.errors)}.get(self.kind)
-        kind = named if isinstance(named, type) and issubclass(named, MillraceError) else TrainingError
-        return kind(self.message)
+        return _errors(MillraceError).get(self.kind, TrainingError)(self.message)
+
+
+def _errors(root: type[MillraceError]) -> dict[str, type[MillraceError]]:
+    """Return an error's class and all below it, of the packages that are imported, by their names."""
+    found = {root.__name__: root}
+    for below in root.__subclasses__():
+        found |= _errors(below)
+    return found
 
 
 def read_failure(folder: str, rank: int) -> Failure | None:

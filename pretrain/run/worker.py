@@ -2,9 +2,11 @@
 
     python -m pretrain.run.worker FOLDER
 
-FOLDER/run.json holds the configuration under "config". Exit codes: 0 done, or stopped by a signal and saved; 1 failed;
-64 a user's mistake, which a restart would not mend; 75 training stood still. What went wrong is in
-FOLDER/ranks/error-NNN.json, tracebacks and stacks in FOLDER/ranks/rank-NNN.log.
+FOLDER/run.json holds the configuration under "config"; other packages run jobs of their own by `main`.
+
+Exit codes: 0 done, or stopped by a signal and saved; 1 failed; 64 a user's mistake, which a restart would not mend;
+75 training stood still. What went wrong is in FOLDER/ranks/error-NNN.json, tracebacks and stacks in
+FOLDER/ranks/rank-NNN.log.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import IO, Any
 from millrace import storage
 from millrace.config import build
 from millrace.errors import MillraceError
-from pretrain.config import Config
+from pretrain.config import Config, Guard
 from pretrain.errors import TrainingError
 from pretrain.run import resiliency
 from pretrain.run.log import Event, append_event
@@ -47,10 +49,15 @@ class Life:
     store: Any  # torch's, of all ranks
 
 
-Train = Callable[[Config, str, Life], None]
+@dataclass(frozen=True)
+class Job:
+    """What ranks do: a configuration, which has a `guard`, and the function it is for."""
+
+    config: type[Any]
+    train: Callable[[Any, str, Life], None]
 
 
-def run(train: Train, folder: str) -> int:
+def run(job: Job, folder: str) -> int:
     """Join the ranks, train, and return the exit code.
 
     Raises SettingsError where this process is no rank, TrainingError where another job trains in the folder.
@@ -64,9 +71,9 @@ def run(train: Train, folder: str) -> int:
         try:
             stop = Stop()
             stop.install()  # before torch is imported, which takes seconds
-            config = build(Config, storage.read_json(storage.join(folder, "run.json"))["config"])
-            with joined(config, folder, here, stop, log) as life:
-                train(config, folder, life)
+            config = build(job.config, storage.read_json(storage.join(folder, "run.json"))["config"])
+            with joined(config.guard, folder, here, stop, log) as life:
+                job.train(config, folder, life)
             return DONE
         except Exception as error:
             told = Failure.of(error)
@@ -92,12 +99,12 @@ def _alone(folder: str, here: Place) -> Iterator[None]:
 
 
 @contextmanager
-def joined(config: Config, folder: str, here: Place, stop: Stop, log: IO[bytes]) -> Iterator[Life]:
+def joined(guard: Guard, folder: str, here: Place, stop: Stop, log: IO[bytes]) -> Iterator[Life]:
     """Meet the other ranks: store, watchdog, signals and torch's default process group, which ends with the block."""
     import torch
     import torch.distributed as dist
 
-    seconds = config.guard.hang_seconds
+    seconds = guard.hang_seconds
     # torchrun's store outlives the ranks: what was said to those before must not be heard by these
     attempt = f"attempt {here.restarts}"
     given, _, _ = next(dist.rendezvous("env://", timeout=timedelta(seconds=FIRST_STEP * seconds)))
@@ -119,7 +126,7 @@ def joined(config: Config, folder: str, here: Place, stop: Stop, log: IO[bytes])
             store=store, rank=here.rank, world_size=here.world,
             timeout=timedelta(seconds=2 * FIRST_STEP * seconds),  # the watchdog comes first, and names a rank
         )  # fmt: skip
-        yield Life(here, marks, stop, Stragglers(store, here.rank, here.world, config.guard.straggler), store)
+        yield Life(here, marks, stop, Stragglers(store, here.rank, here.world, guard.straggler), store)
         dist.barrier()  # no rank closes its end while another still reads
         dist.destroy_process_group()
 
@@ -149,14 +156,14 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-def main(train: Train) -> None:
+def main(job: Job) -> None:
     """Run the rank this process is, and exit."""
     if os.environ.get(LAUNCHED, str(os.getppid())) != str(os.getppid()):
         sys.exit(FAILED)  # killed between our start and its warden's knowledge of us
     for library in ("megatron", "torch"):  # they warn of what is absent here, and of their own insides
         warnings.filterwarnings("ignore", module=library)
     try:
-        code = run(train, sys.argv[1])
+        code = run(job, sys.argv[1])
     except MillraceError as error:  # before there was a rank to write it down
         print(f"millrace: {error}", file=sys.stderr)
         code = MISTAKE
@@ -167,4 +174,4 @@ def main(train: Train) -> None:
 
 if __name__ == "__main__":
     # imported here, where signals are caught: it brings torch and Megatron
-    main(lambda *given: importlib.import_module("pretrain.run.train").train(*given))
+    main(Job(Config, lambda *given: importlib.import_module("pretrain.run.train").train(*given)))

@@ -11,8 +11,9 @@ import subprocess
 import time
 
 from millrace import storage
+from pretrain.config import Config
 from pretrain.errors import ShardError
-from pretrain.run.worker import main
+from pretrain.run.worker import Job, main
 
 STEPS = 8
 
@@ -90,4 +91,4 @@ FAULTS = {
 }
 
 if __name__ == "__main__":
-    main(train)
+    main(Job(Config, train))
