@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections import Counter
@@ -63,9 +64,15 @@ class Dataset(Generic[T]):
         return max(math.ceil(len(self.items) * epochs / self.global_batch), 1)
 
     def __iter__(self) -> Iterator[list[T]]:
-        """Yield every example once, as it stands in the files, in batches of which the last may be smaller."""
-        for first in range(0, len(self.items), self.global_batch):
-            yield self._made(np.arange(first, min(first + self.global_batch, len(self.items))))
+        """Yield every example once, as it stands in the files, in batches of which the last may be smaller.
+
+        Where batches are made of each other's answers, one that would be left alone joins the last batch.
+        """
+        starts = list(range(0, len(self.items), self.global_batch))
+        if self._batched and len(starts) > 1 and starts[-1] == len(self.items) - 1:
+            starts.pop()
+        for first, stop in itertools.pairwise([*starts, len(self.items)]):
+            yield self._made(np.arange(first, stop))
 
     def _made(self, positions: np.ndarray) -> list[T]:
         batch = [self.items[int(n)] for n in positions]

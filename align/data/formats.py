@@ -47,12 +47,15 @@ def messages(raw: Raw, place: str) -> Record:
 
 
 def helpsteer(raw: Raw, place: str) -> Record:
-    """Return a rated answer: prompt, response, and every other field that is a number, as an attribute."""
-    numbers = {name for name, value in raw.items() if isinstance(value, int | float) and not isinstance(value, bool)}
-    rated = sorted((numbers - {"id"}) | (set(HELPSTEER) & set(raw)))
+    """Return a rated answer: prompt, response, and every other field that is a number, as an attribute.
+
+    An attribute that is null or absent is not rated; one that is NaN is unfit.
+    """
+    rated = {n: v for n, v in raw.items() if isinstance(v, int | float) and not isinstance(v, bool) and n != "id"}
+    rated |= {name: raw[name] for name in HELPSTEER if raw.get(name) is not None}
     given = (*asked(raw), Message("assistant", text_of(raw.get("response"))))
     in_order(given)
-    fields = {name: number(name, raw[name]) for name in rated}
+    fields = {name: number(name, value) for name, value in rated.items()}
     if not fields:
         raise Unfit("no attribute", f"its fields are {', '.join(map(str, raw))}")
     return Record(id_of(raw, (given, *sorted(fields.items()))), place, given, (), fields)
