@@ -37,7 +37,7 @@ class SteerLmMethod(Online):
         super().__init__(job, SteerLmLoss(), self.settings.group_size)
         self.prior = Reference(job, self.actor)
         self.names = self.settings.attributes or _rated(self.data.train.items[0])
-        self.judge = job.policy("reward", self.settings.reward_model, "reward", outputs=len(self.names), peft=False)
+        self.judge = job.policy("reward", self.settings.reward_model, "reward", outputs=len(self.names))
 
     @property
     def at_once(self) -> bool:
