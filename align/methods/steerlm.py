@@ -32,8 +32,6 @@ class SteerLmMethod(Online):
 
     def __init__(self, job: Job):
         self.settings = job.config.settings
-        if not self.settings.reward_model:
-            raise AlignSettingsError("steerlm.version 2 needs steerlm.reward_model, a regression reward model's folder")
         super().__init__(job, SteerLmLoss(), self.settings.group_size)
         self.prior = Reference(job, self.actor)
         self.names = self.settings.attributes or _rated(self.data.train.items[0])

@@ -11,7 +11,7 @@ import torch
 from align.config import Config
 from align.methods import open_method
 from align.methods.method import Method
-from align.run.checkpoints import Checkpoints
+from align.run.checkpoints import FOLDER, Checkpoints
 from align.run.data import RunData
 from align.run.guard import Guard
 from align.run.job import Job
@@ -39,7 +39,7 @@ def train(config: Config, folder: str, life: Life) -> None:
     method = open_method(job)
     kept = config.checkpoint
     checkpoints = Checkpoints(
-        Folder.of(storage.join(folder, "checkpoints"), kept.keep_last, kept.keep_every),
+        Folder.of(storage.join(folder, FOLDER), kept.keep_last, kept.keep_every),
         about(folder), method.policies, versions(),
     )  # fmt: skip
     found, said = checkpoints.newest()

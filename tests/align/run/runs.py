@@ -62,6 +62,8 @@ def configuration(method: str, model: str, path: str, **sections: Any) -> Config
         "rollouts": {"max_tokens": 8},
         "parallel": {"ranks": 1},
     }  # fmt: skip
+    if "peft" in sections:
+        defaults["model"]["peft"] = sections.pop("peft")
     given: dict[str, Any] = {name: {**values, **sections.pop(name, {})} for name, values in defaults.items()}
     return build(Config, {"method": method, **given, **sections})
 
