@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +41,15 @@ class DistillationMethod(Offline):
     def _given(self, number: int) -> bool:
         draw = np.random.default_rng([self.job.config.training.seed, number]).random()
         return bool(draw >= self.settings.on_policy)
+
+    def state(self) -> dict[str, Any]:
+        """Return what drawing goes on from."""
+        return {"rollouts": self.rollouts.state()} if self.rollouts is not None else {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take what `state` returned."""
+        if self.rollouts is not None:
+            self.rollouts.restore(state["rollouts"])
 
     def complete(self, examples: Sequence[Example]) -> list[Example]:
         """Return examples with candidates and the teacher's log-probabilities of them."""

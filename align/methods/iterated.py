@@ -105,11 +105,12 @@ class Iterated:
         return self.rollouts.watch(self.data.watched, self.number)
 
     def state(self) -> dict[str, Any]:
-        """Nothing: a step's batch depends on its number and its phase's data."""
-        return {}
+        """Return what drawing goes on from; a step's batch depends on its number and its phase's data."""
+        return {"rollouts": self.rollouts.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Nothing to take."""
+        """Take what `state` returned."""
+        self.rollouts.restore(state["rollouts"])
 
     def export(self, folder: str) -> None:
         """Write the policy."""

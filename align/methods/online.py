@@ -156,13 +156,13 @@ class Online:
         return self.rollouts.watch(self.asked(self.data.watched), self.number)
 
     def state(self) -> dict[str, Any]:
-        """Return how many batches of prompts were drawn, and the completions that were drawn ahead."""
-        return {"drawn": self.drawn, "ahead": self.rollouts.state()}
+        """Return how many batches of prompts were drawn, and what drawing goes on from."""
+        return {"drawn": self.drawn, "rollouts": self.rollouts.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take what `state` returned."""
         self.drawn = int(state["drawn"])
-        self.rollouts.restore(state["ahead"])
+        self.rollouts.restore(state["rollouts"])
 
     def export(self, folder: str) -> None:
         """Write the actor."""

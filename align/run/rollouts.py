@@ -40,6 +40,7 @@ class Rollouts:
         self._ahead: Ahead | None = None
         if given.asynchronous:
             self._ahead = Ahead(self._generator, job.placed, job.life.store, self._sampling, given.chunk, "ahead")
+            self._ahead.lengths = self._lengths
 
     def _specs(self) -> list[Any]:
         """Return the rewards of the configuration, and PPO's reward model."""
@@ -101,13 +102,18 @@ class Rollouts:
         return self._ahead is not None and self._ahead.under_way
 
     def state(self) -> dict[str, Any]:
-        """Wait for what was begun ahead and return it, so that a run goes on with the same; by all ranks together."""
-        return self._ahead.state() if self._ahead is not None else {}
+        """Return what a run needs to draw the same, as plain values; by all ranks together.
+
+        What was begun ahead is waited for, and kept.
+        """
+        ahead = self._ahead.state() if self._ahead is not None else {}
+        return {"lengths": self._lengths.state(), "ahead": ahead}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take what `state` returned."""
+        self._lengths.restore(state["lengths"])
         if self._ahead is not None:
-            self._ahead.restore(state)
+            self._ahead.restore(state["ahead"])
 
     def watch(self, prompts: Sequence[Prompt], step: int) -> dict[str, float]:
         """Complete prompts for the table of samples, each time by the same random numbers; return what they earn."""

@@ -32,6 +32,7 @@ def train(config: Config, folder: str, life: Life) -> None:
     """Run FOLDER's method to its last step, or until a signal; a run that is done is only handed on."""
     from align.rollout.placement import placed
 
+    torch.manual_seed(config.training.seed + life.place.rank)  # of dropout
     chat, groups = open_chat(config), placed(config.placement, life.place, config.rollouts.asynchronous)
     data = RunData(config, chat, storage.join(folder, "work", "data"))
     table = SampleTable(folder) if life.place.rank == 0 else None
