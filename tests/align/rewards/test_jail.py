@@ -49,7 +49,8 @@ def test_what_a_program_comes_to(program, tests, passed, reason):
 def test_the_standard_library_is_all_there():
     """Whatever of it this test can import; modules in C load shared libraries of the system."""
     names = ["_bz2", "_ctypes", "_decimal", "_hashlib", "_lzma", "_sqlite3", "_ssl", "array", "asyncio", "collections",
-             "concurrent.futures", "dataclasses", "doctest", "fractions", "functools", "heapq", "json", "logging", "math",
+             "concurrent.futures", "dataclasses", "doctest", "fractions", "functools", "heapq", "json", "logging",
+             "math",
              "multiprocessing", "random", "re", "sqlite3", "ssl", "statistics", "tempfile", "typing", "unicodedata",
              "unittest", "urllib.request", "xml.etree.ElementTree", "zlib"]  # fmt: skip
     there = [name for name in names if importlib.util.find_spec(name)]
