@@ -48,10 +48,7 @@ def same(given: str, answer: str) -> bool:
         return bool(first)
     if max(len(first), len(second)) > MOST:
         return False
-    one, two = _readings(first), _readings(second)
-    if not one and not two:
-        return _squeezed(first).lower() == _squeezed(second).lower()  # 7:30 PM
-    return any(itertools.starmap(equal, itertools.product(one, two)))
+    return any(itertools.starmap(equal, itertools.product(_readings(first), _readings(second))))
 
 
 def clean(said: str) -> str:
@@ -82,7 +79,7 @@ def _rows(matrix: re.Match[str]) -> str:
 
 def _squeezed(said: str) -> str:
     plain = re.sub(r"(?<![\w.])\s+|\s+(?![\w.])", "", said.replace("dfrac", "frac").replace("tfrac", "frac"))
-    return plain.lower() if plain.isalpha() and len(plain) > 1 else plain
+    return plain.lower() if (plain.isalpha() and len(plain) > 1) or ":" in plain else plain  # Yes, 7:30 PM
 
 
 @lru_cache(4096)
