@@ -10,15 +10,15 @@ from align.objectives import DistillationLoss, KtoLoss, PpoLoss, PreferenceLoss,
 from align.policy import Outputs
 from tests.align.batches import token_batch
 
-COUNTS = {"tokens": 4.0, "sequences": 4.0, "pairs": 2.0, "attributes": 4.0}
-PAIRS = [0, 0, 1, 1]
+COUNTS = {"tokens": 4.0, "sequences": 4.0, "pairs": 3.0, "attributes": 4.0}
+PAIRS = [0, 0, 1, 1, 2, 2]
 
 
 def means(objective, batch, **outputs):
     """Return the means that a step would log."""
     given = {name: torch.tensor(value, dtype=torch.float64) for name, value in outputs.items()}
     metrics = objective(Outputs(**given), batch, COUNTS)[1]
-    return {name: pytest.approx(float(total / count), abs=1e-12) for name, (total, count) in metrics.items()}
+    return {name: pytest.approx(float(total) / float(count), abs=1e-12) for name, (total, count) in metrics.items()}
 
 
 def test_sft():
@@ -26,17 +26,18 @@ def test_sft():
 
 
 def test_pairs():
-    batch = token_batch(torch.ones(4, 2), PAIRS, reference_logprobs=torch.full((4, 2), -1.0).double())
-    found = means(PreferenceLoss(Dpo(beta=0.5)), batch, logprobs=[[0, 0], [-2, -2], [-3, -3], [-1, -1]])
-    assert found == {  # log-ratios 2, -2, -4, 0
-        "accuracy": 0.5, "chosen_reward": -0.5, "rejected_reward": -0.5, "reward_margin": 0.0,
-        "chosen_logprob": -1.5, "rejected_logprob": -1.5,
+    batch = token_batch(torch.ones(6, 2), PAIRS, reference_logprobs=torch.full((6, 2), -1.0).double())
+    logprobs = [[0, 0], [-2, -2], [-3, -3], [-1, -1], [-1, 0], [-1, -1]]  # log-ratios 2, -2, -4, 0, 1, 0
+    assert means(PreferenceLoss(Dpo(beta=0.5)), batch, logprobs=logprobs) == {
+        "accuracy": 2 / 3, "chosen_reward": -1 / 6, "rejected_reward": -1 / 3, "reward_margin": 1 / 6,
+        "chosen_logprob": -3.5 / 3, "rejected_logprob": -4 / 3,
     }  # fmt: skip
 
 
 def test_scores_of_pairs():
-    found = means(RewardModelLoss(RewardModel()), token_batch(torch.ones(4, 1), PAIRS), scores=[[3], [1], [2], [2.5]])
-    assert found == {"accuracy": 0.5, "chosen_reward": 2.5, "rejected_reward": 1.75, "reward_margin": 0.75}
+    scores = [[3], [1], [2], [2.5], [1], [-2]]
+    found = means(RewardModelLoss(RewardModel()), token_batch(torch.ones(6, 1), PAIRS), scores=scores)
+    assert found == {"accuracy": 2 / 3, "chosen_reward": 2.0, "rejected_reward": 0.5, "reward_margin": 1.5}
 
 
 def test_scores_of_attributes():
@@ -66,15 +67,16 @@ def test_ratios():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("clip", "share"), [(0.2, 0.5), (0.0, 0.0)])
+@pytest.mark.parametrize(("clip", "share"), [(0.2, 1 / 3), (0.0, 0.0)])
 def test_values(clip, share):
-    fields = {"returns": torch.tensor([[1.0, 2.0]]).double(), "old_values": torch.tensor([[0.1, 0.5]]).double()}
-    found = means(ValueLoss(Ppo(value_clip=clip)), token_batch(torch.ones(1, 2), **fields), values=[[0, 4]])
-    assert found == {"value": 2.0, "return": 1.5, "value_error": 2.5, "value_clip_fraction": share}
+    fields = {"returns": torch.tensor([[1.0, 2.0, 0.0]]), "old_values": torch.tensor([[0.1, 0.5, 0.9]])}
+    fields = {name: value.double() for name, value in fields.items()}
+    found = means(ValueLoss(Ppo(value_clip=clip)), token_batch(torch.ones(1, 3), **fields), values=[[0, 4, 1]])
+    assert found == {"value": 5 / 3, "return": 1.0, "value_error": 2.0, "value_clip_fraction": share}
 
 
 def test_distillation():
-    teacher = torch.tensor([[[0.8, 0.2], [0.4, 0.6]]]).double().log()
-    batch = token_batch(torch.ones(1, 2), teacher_logprobs=teacher)
-    found = means(DistillationLoss(Distillation()), batch, candidates=[[[0.0, 0.0], [3.0, 0.0]]])
-    assert found["agreement"] == 0.5  # equal scores: the first, as the teacher's
+    teacher = torch.tensor([[[0.8, 0.2], [0.4, 0.6], [0.9, 0.1]]]).double().log()
+    batch = token_batch([[1, 1, 1]], teacher_logprobs=teacher)
+    found = means(DistillationLoss(Distillation()), batch, candidates=[[[1.0, 0.0], [3.0, 0.0], [0.2, 0.1]]])
+    assert found["agreement"] == 2 / 3
