@@ -41,7 +41,10 @@ class Loss(Protocol):
     Because the counts are global, no split into micro-batches or ranks changes the loss.
     """
 
-    needs: frozenset[Need]
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the forward pass has to give."""
+        ...
 
     def __call__(
         self, outputs: Outputs, batch: TokenBatch, counts: Mapping[str, float]

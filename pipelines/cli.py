@@ -142,6 +142,16 @@ def parser() -> argparse.ArgumentParser:
             "millrace pretrain pretrain-tiny --shards runs/demo --output runs/tiny",
         )
     )
+    from pipelines.alignment import command as alignment
+
+    alignment.arguments(
+        command(
+            "align",
+            alignment.run,
+            "Align a model: fine-tune it, teach it preferences, or reinforce what earns rewards.",
+            "millrace align align-sft --model runs/tiny --data chats.jsonl --output runs/chat",
+        )
+    )
     return top
 
 

@@ -1,0 +1,64 @@
+"""What every method of a run works with on this rank: settings, data, models, and where to say what it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from align.backends.choose import open_policy
+from align.backends.settings import PolicySettings
+from align.config import Config
+from align.policy import Head, Policy
+from align.rollout.placement import Placed
+from align.run.measure import Layout
+from pretrain.config import Optimizer
+from pretrain.run.watch import Record
+from pretrain.run.worker import Life
+
+
+@dataclass
+class Job:
+    """One alignment run on one rank."""
+
+    config: Config  # finished: backend and steps are chosen
+    folder: str
+    life: Life
+    tokenizer: Any
+    placed: Placed  # which ranks hold which role
+    record: Record
+
+    @property
+    def rank(self) -> int:
+        return self.life.place.rank
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the rank that writes."""
+        return self.rank == 0
+
+    def layout(self) -> Layout:
+        """Return how examples become micro-batches."""
+        model, training, data = self.config.model, self.config.training, self.config.data
+        tensor = self.config.parallel.tensor or 1
+        return Layout(training.micro_tokens, model.max_length, data.packing and not self._pads, tensor)
+
+    @property
+    def _pads(self) -> bool:
+        peft = self.config.model.peft
+        return peft is not None and peft.kind == "p_tuning"  # virtual tokens stand before a row
+
+    def policy(
+        self, role: str, start_from: str = "", head: Head = "lm", outputs: int = 1, optimizer: Optimizer | None = None,
+        steps: int = 1, peft: bool = True,
+    ) -> Policy | None:  # fmt: skip
+        """Open the model of a role on the ranks that hold it; None on the others. Called by all ranks together.
+
+        optimizer: None for a model that stays as it is, such as the reference.
+        """
+        config, ranks = self.config, self.placed.ranks(role)
+        model = config.model if peft else replace(config.model, peft=None)
+        settings = PolicySettings(
+            start_from or model.start_from, head, outputs, model, optimizer, steps, config.parallel,
+            config.training.seed, config.rollouts.temperature or 1.0, ranks,
+        )  # fmt: skip
+        return open_policy(settings, model.backend) if self.placed.holds(role) else None

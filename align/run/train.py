@@ -1,0 +1,128 @@
+"""The loop of an alignment run, on one rank: restore, step, validate, save, hand on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from align.config import Config
+from align.methods import open_method
+from align.methods.method import Method
+from align.run.checkpoints import Checkpoints
+from align.run.job import Job
+from align.run.log import AlignLine, AlignValidation, open_sinks
+from align.run.samples import SampleTable
+from align.run.start import about, open_tokenizer
+from millrace import storage
+from millrace.progress import Progress
+from pretrain.errors import TrainingError
+from pretrain.run.checkpoints import Folder
+from pretrain.run.environment import versions
+from pretrain.run.meter import memory_bytes
+from pretrain.run.watch import Record
+from pretrain.run.worker import Life
+
+
+def train(config: Config, folder: str, life: Life) -> None:
+    """Run FOLDER's method to its last step, or until a signal; a run that is done is only handed on."""
+    from align.rollout.placement import placed
+
+    job = Job(config, folder, life, open_tokenizer(config), placed(config.placement, life.place), Record())
+    method = open_method(job)
+    kept = config.checkpoint
+    checkpoints = Checkpoints(
+        Folder.of(storage.join(folder, "checkpoints"), kept.keep_last, kept.keep_every),
+        about(folder), method.policies, versions(),
+    )  # fmt: skip
+    found, said = checkpoints.newest()
+    state: Mapping[str, Any] = {"step": 0, "tokens": 0, "bad": 0}
+    if found is not None:
+        state = checkpoints.load(found)
+        method.restore(state["method"])
+        said = [*said, f"goes on from {found}"]
+    sinks = open_sinks(folder, config, method.steps, state["step"], Progress()) if job.first else ()
+    with Record(sinks) as record:
+        job.record = record
+        for line in said:
+            record.event("restore", state["step"], message=line)
+        run = Run(job, method, checkpoints, state)
+        if run.train():
+            run.hand_on()
+
+
+class Run:
+    """The loop's own state: how far it is."""
+
+    def __init__(self, job: Job, method: Method, checkpoints: Checkpoints, state: Mapping[str, Any]):
+        self.job, self.method, self.checkpoints = job, method, checkpoints
+        self.done, self.tokens, self.bad = (int(state[name]) for name in ("step", "tokens", "bad"))
+        self.saved_at = self.validated_at = self.done if self.done else -1
+        self.samples = SampleTable(job.folder, self.done) if job.first else None
+
+    def train(self) -> bool:
+        """Go on to the last step; return False where a signal ended it before, saved."""
+        config, life, method = self.job.config, self.job.life, self.method
+        life.marks.mark(self.done, "data")
+        method.begin(self.done)
+        while self.done < method.steps:
+            number = self.done + 1
+            if life.stop.agreed(number):
+                self.job.record.event("signal", self.done, signal=life.stop.signal or "on another rank")
+                self.save()
+                return False
+            life.marks.mark(number, "forward_backward")
+            self._step(number)
+            if config.watch.validate_every and number % config.watch.validate_every == 0:
+                self.validate()
+            if config.checkpoint.every_steps and number % config.checkpoint.every_steps == 0:
+                self.save()
+        self.validate()
+        self.save()
+        return True
+
+    def _step(self, number: int) -> None:
+        began = time.perf_counter()
+        came = self.method.step(number)
+        seconds = time.perf_counter() - began
+        self.done, self.tokens = number, self.tokens + came.tokens
+        self.bad += not came.applied
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.job.record.step(AlignLine(number, self.tokens, dict(came.metrics), seconds, came.tokens / max(seconds, 1e-9),
+                                       memory_bytes(device), not came.applied))  # fmt: skip
+        if self.samples is not None:
+            self.samples.add(number, came.samples)
+        if self.bad > self.job.config.guard.max_bad_steps:
+            raise TrainingError(
+                f"step {number}: loss or gradient is not finite, for the {self.bad}th time: guard.max_bad_steps is "
+                f"{self.job.config.guard.max_bad_steps}"
+            )
+
+    def validate(self) -> None:
+        """Measure held-out data, once a step."""
+        if self.validated_at == self.done:
+            return
+        self.validated_at, began = self.done, time.perf_counter()
+        self.job.life.marks.mark(self.done, "validation")
+        if metrics := self.method.validate():
+            self.job.record.validation(AlignValidation(self.done, metrics, time.perf_counter() - began))
+
+    def save(self) -> None:
+        """Save, once a step."""
+        if self.saved_at == self.done:
+            return
+        self.job.life.marks.mark(self.done, "checkpoint")
+        began = time.perf_counter()
+        state = {"step": self.done, "tokens": self.tokens, "bad": self.bad, "method": self.method.state()}
+        ended = self.checkpoints.save(self.done, state)
+        self.saved_at = self.done
+        self.job.record.event("save", self.done, **ended, seconds=round(time.perf_counter() - began, 3))
+
+    def hand_on(self) -> None:
+        """Write the Hugging Face folder that the run hands on."""
+        self.job.life.marks.end()
+        place = storage.join(self.job.folder, "hf")
+        self.method.export(place)
+        self.job.record.event("export", self.done, path=place)
