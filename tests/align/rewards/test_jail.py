@@ -264,7 +264,8 @@ def test_an_ordinary_user_can_lock_as_root_can():
     code = (
         f"import sys; sys.path.insert(0, {root!r})\n"
         "from align.rewards.jail import run\n"
-        "for program in ('print(1)', 'import socket; socket.socket()', 'import os; os.fork()', 'open(\"/etc/passwd\")',\n"
+        "for program in ('print(1)', 'import socket; socket.socket()', 'import os; os.fork()',\n"
+        "                'open(\"/etc/passwd\")',\n"
         "                'import os; os.kill(os.getppid(), 0)', 'import os; open(\"/tmp/millrace-escaped\", \"w\")'):\n"
         "    print(run(program).reason.partition(':')[0] or 'passed')"
     )
