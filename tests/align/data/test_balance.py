@@ -54,6 +54,10 @@ def test_no_micro_batch_is_left_nearly_empty_where_they_can_be_even():
     assert balanced([60, 60, 60, 10, 10, 10], 140) == [[[0, 2], [1, 3, 4, 5]]]  # first fit: 140 and 70
 
 
+def test_the_budget_comes_before_evenness():
+    assert balanced([6, 6, 3, 3, 2, 2, 2], 12) == [[[0, 1], [2, 3, 4, 5, 6]]]  # even would be 13 and 11
+
+
 def test_an_example_over_the_budget_has_a_micro_batch_to_itself():
     assert balanced([10, 900, 10, 10], 100) == [[[1], [0, 2, 3]]]
 

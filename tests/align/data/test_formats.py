@@ -84,11 +84,17 @@ def test_pairs_of_every_form(tmp_path, record):
     assert (made.messages, made.sides) == ((ASKED,), SIDES)
 
 
-def test_transcripts_that_part_early_keep_their_turns(tmp_path):
-    turns = "\n\nHuman: a\n\nAssistant: {}\n\nHuman: b\n\nAssistant: {}"
-    made = one(tmp_path, {"chosen": turns.format("x", "y"), "rejected": turns.format("z", "y")})
+@pytest.mark.parametrize(
+    ("chosen", "rejected"),
+    [("axby", "azby"), ("axby", "axcy"), ("ax", "axby"), ("axby", "ax")],
+)
+def test_transcripts_part_before_an_answer(tmp_path, chosen, rejected):
+    def transcript(turns):
+        return "".join(f"\n\n{who}: {said}" for who, said in zip(("Human", "Assistant") * 2, turns))
+
+    made = one(tmp_path, {"chosen": transcript(chosen), "rejected": transcript(rejected)})
     assert made.messages == (Message("user", "a"),)
-    assert [len(side) for side in made.sides] == [3, 3]
+    assert ["".join(turn.content for turn in side) for side in made.sides] == [chosen[1:], rejected[1:]]
 
 
 def test_margins_are_stated_or_those_of_scores(tmp_path):
@@ -176,11 +182,13 @@ GOOD = said(("user", Q), ("assistant", A))
         (PAIR, {**PAIR, "rejected": A + " "}, "equal sides", ""),
         (PAIR, {**PAIR, "margin": math.nan}, "a number that is none", "margin is nan"),
         (PAIR, {**PAIR, "prompt": " "}, "empty turn", "turn 1, of user"),
+        (PAIR, {"chosen": GOOD["messages"][:1], "rejected": GOOD["messages"]}, "no prompt", "no turn in common"),
         (PAIR, {"chosen": A, "rejected": "b"}, "no prompt", "no turn in common"),
         (GOOD, said(("user", Q), ("user", Q)), "roles out of order", "turn 2 is user, after user"),
         (GOOD, said(("assistant", A)), "roles out of order", "turn 1 is assistant, and the first"),
         (GOOD, said(("user", Q), ("system", A)), "roles out of order", "system, after user"),
         (GOOD, said(("user", Q), ("assistant", " \n")), "empty turn", "turn 2, of assistant"),
+        (GOOD, said(("user", Q), ("tool", A)), "roles out of order", "turn 2 is tool, after user"),
         (GOOD, said(("wizard", Q)), "unknown role", "'wizard'; known are system"),
         (GOOD, {"messages": []}, "no conversation", "it has no turns"),
         (GOOD, {"messages": "hello"}, "no conversation", "a list of turns was expected, not str"),
