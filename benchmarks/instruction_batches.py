@@ -94,18 +94,18 @@ def main() -> None:
         rows = [row(name, kind, given, made) for name, kind in FILES.items()]
         head = [
             "file", "kind", "examples", "tokens", "k tokens a CPU s", f"padding %, {FIXED} a micro-batch",
-            "padding %, planned", "padding %, packed", "fullest rank over mean %, dealt", "fullest rank over mean %, planned",
+            "padding %, planned", "packed", "fullest rank %, dealt", "fullest rank %, packed",
         ]  # fmt: skip
         body = (
             f"GPT-2's tokenizer, template chatml, max_length {MAX_LENGTH}, truncated; global batches of {GLOBAL_BATCH} "
-            f"examples in a shuffled order, {RANKS} data ranks, micro-batches of at most {BUDGET} cells. *k tokens a CPU "
-            "s*: from the file to examples in memory: parsed, checked, rendered, tokenised, masked; one process. "
+            f"examples in a shuffled order, {RANKS} data ranks, micro-batches of at most {BUDGET} cells. *k tokens a "
+            "CPU s*: from the file to examples in memory: parsed, checked, rendered, tokenised, masked; one process. "
             f"Padding, by global batch: of {FIXED} examples as they come, each row as long as the longest; planned "
-            "by length (`balance.planned`, padded); planned and packed. The fullest of the ranks, over the mean: "
-            "examples dealt out in turn; planned.\n\n"
+            "by length (`align.data.balance.planned`); planned and packed. *Fullest rank*: its tokens over the mean "
+            "of the ranks: examples dealt out in turn; planned and packed.\n\n"
         )
-        write_result("instruction_batches", "Batches of instruction data", given, ["transformers", "tokenizers", "torch", "numpy"],
-                     body + table(head, rows))  # fmt: skip
+        libraries = ["transformers", "tokenizers", "torch", "numpy"]
+        write_result("instruction_batches", "Batches of instruction data", given, libraries, body + table(head, rows))
 
 
 if __name__ == "__main__":
