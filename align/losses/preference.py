@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+SUREST = -1e-6  # nats: nearer to 0, odds are those of this; float32 has no digits left to tell them apart
+
 
 def dpo(gap: Tensor, beta: float) -> Tensor:
     """Rate the chosen side higher (Rafailov et al. 2023, equation 7): log 2 where policy and reference are one."""
@@ -22,7 +24,7 @@ def cdpo(gap: Tensor, beta: float, label_smoothing: float) -> Tensor:
 
 
 def robust(gap: Tensor, beta: float, label_smoothing: float) -> Tensor:
-    """Debias DPO of a share of flipped labels, below a half (Chowdhury et al. 2024, equation 12)."""
+    """Debias DPO of a share of flipped labels, below a half (Chowdhury et al. 2024)."""
     kept, flipped = -F.logsigmoid(beta * gap), -F.logsigmoid(-beta * gap)
     return ((1 - label_smoothing) * kept - label_smoothing * flipped) / (1 - 2 * label_smoothing)
 
@@ -68,7 +70,7 @@ def orpo(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
 def kto(
     log_ratio: Tensor, desirable: Tensor, baseline: Tensor, beta: float, weights: tuple[float, float] = (1.0, 1.0)
 ) -> Tensor:
-    """Weigh gains and losses against a reference point (Ethayarajh et al. 2024, equation 8).
+    """Weigh gains and losses against a reference point (Ethayarajh et al. 2024, section 4.1).
 
     log_ratio, desirable (bool), baseline: (n,); weights: of desirable and undesirable sequences. Returns (n,).
     """
@@ -92,6 +94,6 @@ def _bernoulli_kl(p: Tensor, q: Tensor) -> Tensor:
 
 
 def _log_odds(logprob: Tensor) -> Tensor:
-    """Return log(P / (1 - P)); P so near 1 that its logarithm is 0 counts as the nearest number below."""
-    below = logprob.clamp(max=-torch.finfo(logprob.dtype).eps)
+    """Return log(P / (1 - P)), finite also where P rounds to 1."""
+    below = logprob.clamp(max=SUREST)
     return below - torch.log(-torch.expm1(below))

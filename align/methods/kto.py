@@ -6,44 +6,41 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from align.batch import Example
 from align.losses import kto_baseline
 from align.methods.offline import Offline
 from align.objectives import KtoLoss
+from align.run.data import renamed
 from align.run.evaluate import of_logprobs
 from align.run.job import Job
 from align.run.measure import measure
 from align.run.reference import FIELD
 
-DATA = "labels"
-
 
 class KtoMethod(Offline):
-    """The second half of a batch are its prompts with each other's completions: they give the reference point."""
+    """A batch's prompts with each other's completions, their second sequences, give the reference point."""
 
     def __init__(self, job: Job):
         super().__init__(job, KtoLoss(job.config.settings), reference=True)
 
-    def batch(self, number: int) -> list[Example]:
-        """Return a step's examples, and behind them the mismatched ones."""
-        examples = self.data.train.batch(number - 1)
-        return [*examples, *self.data.train.mismatched(examples)]
-
     def complete(self, examples: Sequence[Example]) -> list[Example]:
-        """Return the labelled examples alone, with the reference's log-probabilities and the reference point."""
+        """Return the labelled sequences alone, with the reference's log-probabilities and the reference point."""
+        if not examples:
+            return []
         whole = super().complete(examples)
-        labelled = [one for one in whole if "desirable" in one.fields]
-        others = [one for one in whole if "desirable" not in one.fields]
-        given = measure(self.policy, others, self.layout, of_logprobs)
-        ratios = [
-            float(((now - one.sequences[0].token_fields[FIELD]) * one.sequences[0].mask[1:]).sum())
-            for one, (now,) in zip(others, given, strict=True)
-        ]
-        import torch
+        others = [Example(one.id, one.sequences[1:]) for one in whole]
+        now = measure(self.policy, others, self.layout, of_logprobs)
+        ratios = torch.tensor([_log_ratio(one, values) for one, (values,) in zip(others, now, strict=True)])
+        point = float(kto_baseline(ratios))
+        first = [replace(one, sequences=one.sequences[:1]) for one in whole]
+        return renamed(first, {"label": "desirable"}, kl_baseline=point)
 
-        point = float(kto_baseline(torch.tensor(ratios))) if ratios else 0.0
-        return [replace(one, fields={**one.fields, "kl_baseline": np.float32(point)}) for one in labelled]
+
+def _log_ratio(example: Example, now: np.ndarray) -> float:
+    (one,) = example.sequences
+    return float(((now - one.token_fields[FIELD]) * one.mask[1:]).sum())
 
 
 def open_method(job: Job) -> KtoMethod:

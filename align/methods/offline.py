@@ -9,11 +9,11 @@ from align.batch import Example
 from align.methods.method import Outcome, outcome
 from align.objectives import counts
 from align.policy import Head, Loss, Policy, StepResult
-from align.run.data import Open
 from align.run.evaluate import evaluate
 from align.run.job import Job
-from align.run.measure import gathered
+from align.run.measure import Layout, gathered
 from align.run.reference import Reference, ReferenceCache
+from millrace import storage
 
 
 class Offline:
@@ -25,23 +25,27 @@ class Offline:
 
     def __init__(self, job: Job, loss: Loss, head: Head = "lm", outputs: int = 1, reference: bool = False):
         self.job, self.loss, self.layout = job, loss, job.layout()
-        self.data = Open(job.config, job.tokenizer)
+        self.data = job.data
         self.steps = self.data.steps
         self.policy = job.policy("actor", head=head, outputs=outputs, optimizer=job.config.optimizer, steps=self.steps)
         self.policies: Mapping[str, Policy | None] = {"actor": self.policy}
-        self._cache = ReferenceCache(job.folder) if reference and job.config.model.peft is None else None
+        self._cache = ReferenceCache() if reference and job.config.model.peft is None else None
         self._reference = Reference(job, self.policy) if reference and self._cache is None else None
 
     def begin(self, step: int) -> None:
         """Have the reference's log-probabilities ready."""
         if self._cache is None:
             return
-        if gathered(self._cache.exists)[0]:
-            self._cache.load()
+        place = storage.join(self.job.folder, "work", "reference.npz")
+        if gathered(storage.exists(place))[0]:
+            self._cache.read(place)
             return
         policy = self.job.policy("reference") if step else self.policy  # before the first step they are the same
         everything = [*(self.batch(number) for number in range(1, self.steps + 1)), self.data.validation]
-        self._cache.fill(policy, everything, self.layout, self.job.first, lambda: self.job.life.marks.mark(step, "data"))
+        self._cache.fill(policy, everything, self.layout, lambda: self.job.life.marks.mark(step, "data"))
+        if self.job.first:
+            self._cache.write(place)
+        gathered(None)  # all go on with the same
 
     def batch(self, number: int) -> list[Example]:
         """Return the examples of step `number`, from 1."""
@@ -78,10 +82,11 @@ class Offline:
 
 
 def update(
-    policy: Policy | None, examples: Sequence[Example], layout: Any, loss: Loss, over: Mapping[str, float]
+    policy: Policy | None, examples: Sequence[Example], layout: Layout, loss: Loss, over: Mapping[str, float]
 ) -> StepResult:
     """Take one optimizer step on the ranks that hold a policy; return what it came to on all."""
-    came = None
+    came: StepResult | None = None
     if policy is not None:
         came = policy.train_step(layout.batches(examples, policy.data_rank, policy.data_ranks), loss, over)
-    return next(one for one in gathered(came) if one is not None)
+    results: list[StepResult | None] = gathered(came)
+    return next(one for one in results if one is not None)

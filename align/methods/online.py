@@ -10,11 +10,11 @@ import numpy as np
 
 from align.advantages import truncated_importance
 from align.batch import Example
+from align.data.examples import Prompt
 from align.methods.method import Outcome, outcome
 from align.methods.offline import update
 from align.objectives import counts
 from align.policy import Loss, Policy, StepResult
-from align.run.data import Open
 from align.run.evaluate import of_logprobs
 from align.run.experience import Experience, masks, stacked, with_rows
 from align.run.job import Job
@@ -37,7 +37,7 @@ class Online:
     ):
         self.job, self.loss, self.layout, self.group_size = job, loss, job.layout(), group_size
         self.epochs, self.minibatches = epochs, minibatches
-        self.data = Open(job.config, job.tokenizer)
+        self.data = job.data
         self.steps = self.data.steps
         updates = self.steps * epochs * minibatches
         self.actor = job.policy("actor", optimizer=job.config.optimizer, steps=updates)
@@ -46,6 +46,7 @@ class Online:
         self.rollouts = Rollouts(job, self.actor)
         self.drawn = 0  # batches of prompts
         self.number = 0  # of the step
+        self.parity: dict[str, float] = {}  # of its completions, where they were compared before the update
 
     def begin(self, step: int) -> None:
         """Complete the watched prompts by the model as it is before training."""
@@ -55,17 +56,22 @@ class Online:
 
     def draw(self, number: int) -> tuple[Experience, dict[str, float]]:
         """Return the completions of step `number`, and what is worth logging of how they were drawn."""
-        prompts = self.data.train.batch(self.drawn)
+        prompts = self.asked(self.data.train.batch(self.drawn))
         self.drawn += 1
         drawn = self.rollouts.draw(prompts, self.group_size, number)
         return drawn, self.rollouts.facts()
+
+    def asked(self, prompts: list[Prompt]) -> list[Prompt]:
+        """Return prompts as they are completed."""
+        return prompts
 
     def step(self, number: int) -> Outcome:
         """Draw completions, and learn from them."""
         self.number = number
         drawn, facts = self.draw(number)
         self.job.life.marks.mark(number, "optimizer")
-        examples, facts = self._trusted(drawn), drawn.facts() | facts
+        examples = self._trusted(drawn)
+        facts = drawn.facts() | facts | self.parity
         if self.reference is not None:
             examples = self.reference.annotated(examples)
         examples, more = self.advantaged(examples, drawn)
@@ -106,8 +112,9 @@ class Online:
         if self.at_once:
             return with_rows(examples, old_logprobs=stacked(examples, "generated_logprobs"))
         examples = with_fields(examples, "old_logprobs", measure(self.actor, examples, self.layout, of_logprobs))
-        old, generated, mask = stacked(examples, "old_logprobs"), stacked(examples, "generated_logprobs"), masks(examples)
-        self.rollouts.compare(old, generated, mask, self.fresh)
+        old, generated = (stacked(examples, name) for name in ("old_logprobs", "generated_logprobs"))
+        mask = masks(examples)
+        self.parity = self.rollouts.compare(old, generated, mask, drawn.rollouts)
         if self.fresh:
             return examples
         most = self.job.config.rollouts.truncation
@@ -133,12 +140,7 @@ class Online:
 
     def validate(self) -> dict[str, float]:
         """Complete the watched prompts, and return what they earn."""
-        if not self.data.watched:
-            return {}
-        seen = self.rollouts.draw(self.data.watched, 1, "watched")
-        if self.job.table is not None:
-            self.job.table.add(self.number, seen.samples(WATCHED))
-        return seen.facts()
+        return self.rollouts.watch(self.asked(self.data.watched), self.number)
 
     def state(self) -> dict[str, Any]:
         """Return how many batches of prompts were drawn."""
@@ -159,5 +161,6 @@ def unfinished_left_out(examples: Sequence[Example], drawn: Experience) -> list[
     made = []
     for example, rollout in zip(examples, drawn.rollouts, strict=True):
         (one,) = example.sequences
-        made.append(example if rollout.finish == "stop" else replace(example, sequences=(replace(one, mask=one.mask & False),)))
+        ended = rollout.finish == "stop"
+        made.append(example if ended else replace(example, sequences=(replace(one, mask=np.zeros_like(one.mask)),)))
     return made

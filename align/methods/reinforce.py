@@ -13,8 +13,6 @@ from align.objectives import ReinforceLoss
 from align.run.experience import Experience, masks, stacked, with_rows
 from align.run.job import Job
 
-DATA = "prompts"
-
 
 class ReinforceMethod(Online):
     """A completion's advantage: its reward, less its KL to the reference, less the mean of the others."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from align.methods.offline import Offline
 from align.objectives import RewardModelLoss
-from align.run.data import attributes
 from align.run.job import Job
-
-DATA = "pairs"  # of loss regression: rated
 
 
 def open_method(job: Job) -> Offline:
     """Return the method at work on this rank."""
     settings = job.config.settings
-    outputs = len(attributes(job.config)) if settings.loss == "regression" else 1
+    outputs = len(job.data.loaded.attributes) if settings.loss == "regression" else 1
     return Offline(job, RewardModelLoss(settings), head="reward", outputs=outputs)

@@ -6,8 +6,6 @@ from align.methods.offline import Offline
 from align.objectives import SftLoss
 from align.run.job import Job
 
-DATA = "conversations"
-
 
 def open_method(job: Job) -> Offline:
     """Return the method at work on this rank."""

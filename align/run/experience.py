@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from align.batch import Example, TokenSequence
-from align.data.dataset import Prompt
+from align.data.examples import Prompt
 from align.rewards.reward import Completion
 from align.rollout.generator import Request, Rollout
 from align.run.samples import Sample
@@ -30,7 +31,7 @@ class Experience:
     @property
     def group(self) -> Tensor:
         """Return int64 (n,): which prompt a completion answers."""
-        return torch.tensor(np.cumsum([i > 0 and self.prompts[i] is not self.prompts[i - 1] for i in range(len(self.prompts))]))
+        return torch.tensor(np.cumsum([0, *(a is not b for a, b in itertools.pairwise(self.prompts))]))
 
     def sequences(self) -> list[TokenSequence]:
         """Return prompts with their completions, which are to be learnt; fields: generated_logprobs."""
@@ -56,14 +57,25 @@ class Experience:
             {name: np.concatenate([values, more.by_name[name]]) for name, values in self.by_name.items()},
         )  # fmt: skip
 
+    def with_rewards(self, rewards: np.ndarray, **by_name: np.ndarray) -> Experience:
+        """Return the completions with other rewards, and what else they were made of."""
+        return replace(self, rewards=rewards, by_name=self.by_name | by_name)
+
+    def of_prompts(self, prompts: Mapping[str, Prompt]) -> Experience:
+        """Return the completions as answers to other wordings of their prompts, by the prompts' ids."""
+        return replace(self, prompts=tuple(prompts[one.id] for one in self.prompts))
+
     def facts(self) -> dict[str, float]:
         """Return what is logged of completions: rewards, lengths, how many ended by themselves."""
         lengths = np.array([len(rollout.tokens) for rollout in self.rollouts], float)
         facts = {
-            "reward": self.rewards.mean(), "reward_std": self.rewards.std(), "length": lengths.mean(),
-            "length_max": lengths.max(), "finished": np.mean([rollout.finish == "stop" for rollout in self.rollouts]),
-            **{f"reward/{name}": values.mean() for name, values in self.by_name.items() if len(self.by_name) > 1},
+            "length": lengths.mean(), "length_max": lengths.max(),
+            "finished": np.mean([rollout.finish == "stop" for rollout in self.rollouts]),
         }  # fmt: skip
+        if self.by_name:
+            facts |= {"reward": self.rewards.mean(), "reward_std": self.rewards.std()}
+        if len(self.by_name) > 1:
+            facts |= {f"reward/{name}": values.mean() for name, values in self.by_name.items()}
         return {name: float(value) for name, value in facts.items()}
 
     def samples(self, most: int) -> list[Sample]:
@@ -88,7 +100,7 @@ def _sequence(prompt: Prompt, rollout: Rollout) -> TokenSequence:
     return TokenSequence(tokens, mask, {"generated_logprobs": logprobs})
 
 
-def requests(prompts: Sequence[Prompt], group_size: int, *seeds: int) -> list[Request]:
+def requests(prompts: Sequence[Prompt], group_size: int, *seeds: object) -> list[Request]:
     """Return what is asked of a generator; a completion's seed is a hash of `seeds` and its place among them."""
     wanted = [prompt for prompt in prompts for _ in range(group_size)]
     return [Request(prompt.tokens, _seed(*seeds, prompt.id, place)) for place, prompt in enumerate(wanted)]
