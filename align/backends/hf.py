@@ -60,7 +60,12 @@ class HuggingFacePolicy:
 
     @property
     def model(self) -> Any:
-        """The transformers model, for an engine that shares its weights; of a rank with others, its shards."""
+        """The transformers model, adapters in it, for an engine that shares its weights; with other ranks its shards.
+
+        Raises ModelError under p_tuning, whose virtual tokens come from outside.
+        """
+        if self.adapters is not None and self.adapters.virtual:
+            raise ModelError("p_tuning's virtual tokens are not in the model: nothing can be generated with it alone")
         return self.network.inner
 
     @property
@@ -116,12 +121,12 @@ class HuggingFacePolicy:
         return self.sharded or self.dtype == torch.float32 or scoring
 
     def _limits(self) -> Limits:
-        config = self.model.config.get_text_config()
-        rows = self.model.get_input_embeddings().weight.shape[0]
+        config = self.network.inner.config.get_text_config()
+        rows = self.network.inner.get_input_embeddings().weight.shape[0]
         positions = getattr(config, "max_position_embeddings", None)
         if self.adapters is not None and self.adapters.virtual:
             return Limits(self.settings.start_from, rows, positions, self.adapters.virtual, packs=False)
-        attention = self.model.config._attn_implementation
+        attention = self.network.inner.config._attn_implementation
         cheap = attention == "flash_attention_2" or (attention == DOCUMENTS and self.ranks.device.type == "cpu")
         limits = Limits(self.settings.start_from, rows, positions, packed=cheap)
         return dataclasses.replace(limits, packs=self._packs(limits))

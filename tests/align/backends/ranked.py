@@ -24,7 +24,7 @@ def loss_of(head: str) -> Any:
 
 def opened(case: dict[str, Any]) -> HuggingFacePolicy:
     changes = {**case.get("settings", {})}
-    if "peft" in case:
+    if case.get("peft"):
         changes["peft"] = Peft(**case["peft"])
     if changes.get("ranks"):
         changes["ranks"] = tuple(changes["ranks"])
@@ -77,6 +77,15 @@ def _resumes(policy: HuggingFacePolicy, case: dict[str, Any], folder: str) -> No
     policy.save(folder)
     policy.offload()
     policy.onload()
+    if policy.adapters is not None:
+        batch = padded(tiny.examples([5, 9]))
+        with policy.reference():
+            off = policy.logprobs([batch])[0].logprobs
+        frozen = opened({**case, "peft": None, "settings": {"optimizer": None}})
+        was = frozen.logprobs([batch])[0].logprobs
+        assert off is not None
+        assert was is not None
+        torch.testing.assert_close(off, was, rtol=0, atol=1e-5)
     unbroken = steps(policy, case, 2, seed=3)
     other = opened(case)
     other.load(folder)
