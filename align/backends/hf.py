@@ -19,6 +19,7 @@ from align.backends.hf_logprobs import most_likely, token_logprobs
 from align.backends.hf_model import fingerprint, open_model
 from align.backends.hf_network import Network
 from align.backends.hf_optimizer import Trainer
+from align.backends.hf_probe import EXAMPLES
 from align.backends.hf_ranks import Ranks
 from align.backends.peft_adapters import LibraryAdapters
 from align.backends.peft_bottleneck import Bottlenecks
@@ -84,10 +85,16 @@ class HuggingFacePolicy:
             if self.head != "lm":
                 network.scorer.float()
             return network
-        source = dict[str, Tensor]()
-        if ranks.rank == 0:
-            whole = self._built(kept, weights=True)
-            source = {**dict(whole.named_parameters()), **dict(whole.named_buffers())}
+        source, failure = dict[str, Tensor](), ""
+        try:
+            if ranks.rank == 0:
+                whole = self._built(kept, weights=True)
+                source = {**dict(whole.named_parameters()), **dict(whole.named_buffers())}
+        except ModelError as error:
+            failure = str(error)
+        failure = ranks.told(failure)
+        if failure:
+            raise ModelError(failure)
         network = self._built(kept, weights=False)
         if self.head != "lm":
             network.scorer.float()
@@ -134,8 +141,6 @@ class HuggingFacePolicy:
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _packs(self, limits: Limits) -> bool:
         """Tell whether a sequence gets the same from this model behind another one as alone, by trying."""
-        from align.backends.probe import EXAMPLES
-
         ways = (dataclasses.replace(limits, packs=packs, packed=packs) for packs in (False, True))
         apart, together = (
             self.network(inputs(padded(EXAMPLES), way, self.ranks.device, self.head == "reward")).float()
