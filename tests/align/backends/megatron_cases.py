@@ -38,7 +38,7 @@ class Everything:
         nll, mask = -outputs.logprobs * batch.mask, batch.mask
         extra = 0.3 * outputs.entropy - 0.2 * outputs.candidates.sum(-1).sin()
         total = (nll + extra * mask).sum() / counts["tokens"]
-        whole = outputs.logprobs.sum().detach()
+        whole = (outputs.logprobs.sum(1) * mask.any(1)).sum().detach()
         return total, {"nll": (nll.sum().detach(), mask.sum()), "whole": (whole, mask.any(1).sum())}
 
 
@@ -139,7 +139,7 @@ def completions(made: Any, together: bool = True) -> list[list[Any]]:
     from align.rollout.megatron import MegatronGenerator
 
     made_by = MegatronGenerator(made)
-    sampling = Sampling(max_tokens=10, temperature=0.7, stop=tuple(range(40)))
+    sampling = Sampling(10, made.settings.temperature, stop=tuple(range(20)))
     requests = [Request(examples()[n].sequences[0].tokens[: 3 + n], 100 + n) for n in range(5)]
     rollouts = (
         made_by.generate(requests, sampling)
@@ -194,7 +194,7 @@ def language_model(folder: str) -> dict[str, Any]:
     first, warm = seen(made), policy(folder, trained=False, temperature=0.5, anew=False)
     result: dict[str, Any] = {
         "seen": first, "packed": seen(made, 33), "warm": seen(warm), "weights": digest(made),
-        "together": completions(made), "one by one": completions(made, together=False), "curve": curve(made),
+        "together": completions(made), "warm completions": completions(warm), "one by one": completions(made, together=False), "curve": curve(made),
     }  # fmt: skip
     made.export(f"{folder}-exported")
     return result | {"trained": seen(made), "later": completions(made)[0][4]}

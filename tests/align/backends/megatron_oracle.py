@@ -75,7 +75,7 @@ def step(found: dict[str, torch.Tensor], head: str, parameters: Any) -> tuple[fl
     loss, _ = LOSSES[head](outputs, whole_batch(), COUNTS)
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     gradients = torch.autograd.grad(loss, trained)
-    return float(loss), float(torch.stack([g.norm() for g in gradients]).norm())
+    return float(loss.detach()), float(torch.stack([g.norm() for g in gradients]).norm())
 
 
 def language_model(folder: str) -> Any:
