@@ -30,7 +30,7 @@ def install(leave_out: str = "") -> None:
 
 def installed() -> bool:
     """Tell whether torch is patched in this process."""
-    return torch.cuda.current_device.__module__ == __name__
+    return str(torch.cuda.current_device.__module__) == __name__
 
 
 def _device() -> None:

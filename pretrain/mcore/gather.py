@@ -60,6 +60,6 @@ class Whole:
 
 
 def _lead(piece: Any) -> tuple[int, ...]:
-    return (1,) * piece.prepend_axis_num + tuple(piece.local_shape)
+    return (*(1,) * piece.prepend_axis_num, *piece.local_shape)
 
 
