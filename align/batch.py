@@ -25,7 +25,8 @@ class Example:
 
     id: str
     sequences: tuple[TokenSequence, ...]
-    fields: Mapping[str, float | np.ndarray] = field(default_factory=dict)  # of the whole: margin, label, attributes
+    # of the whole: a margin, a label, (k,) attributes; a tuple: one number for each of the sequences
+    fields: Mapping[str, float | np.ndarray | tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def length(self) -> int:

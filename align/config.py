@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from align.errors import AlignSettingsError
 from millrace.config import did_you_mean
-from pretrain.config import Checkpoint, Guard, Optimizer, Parallel, Watch
+from pretrain import config as pretraining
+from pretrain.config import Checkpoint, Parallel, Watch
 
 DpoLoss = Literal["dpo", "cdpo", "robust", "ipo", "hinge", "rpo_sq", "rpo_fwd_kl", "rpo_bwd_kl", "simpo", "orpo"]
 
@@ -97,6 +98,23 @@ class Placement:
     reward: str = ""
     generate: str = ""
     offload: bool = True  # models that wait lie in host memory, where ranks have GPUs
+
+
+@dataclass(frozen=True)
+class Optimizer(pretraining.Optimizer):
+    """AdamW and its schedule, with the small steps of alignment."""
+
+    lr: float = 1e-6
+    min_lr: float = 0.0
+    weight_decay: float = 0.0
+    beta2: float = 0.999
+
+
+@dataclass(frozen=True)
+class Guard(pretraining.Guard):
+    """What a bad batch, and a rank that hangs, may cost; completing a batch of prompts is one step's work."""
+
+    hang_seconds: float = 3600.0
 
 
 @dataclass(frozen=True)
@@ -198,6 +216,7 @@ class SteerLm:
     attributes: tuple[str, ...] = ()  # (): all in the data
     group_size: int = 4  # of 2: completions a prompt
     reward_model: str = ""  # of 2: a regression reward model, which measures the attributes
+    deviation: float = 1.0  # of 2: of its errors, in units of the ratings
 
 
 @dataclass(frozen=True)
@@ -259,7 +278,7 @@ class Config:
     model: Model = field(default_factory=Model)
     data: Data = field(default_factory=Data)
     training: Training = field(default_factory=Training)
-    optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=1e-6, min_lr=0.0, weight_decay=0.0, beta2=0.999))
+    optimizer: Optimizer = field(default_factory=Optimizer)
     parallel: Parallel = field(default_factory=Parallel)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     watch: Watch = field(default_factory=Watch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ def empty(like: Example | None = None, multiple: int = 1) -> TokenBatch:
         for one in like.sequences
     )  # fmt: skip
     return padded(
-        [Example("", short, {k: np.zeros_like(np.asarray(v)) for k, v in like.fields.items()})], [-1], multiple
+        [Example("", short, {k: _nothing(v) for k, v in like.fields.items()})], [-1], multiple
     )
 
 
@@ -104,10 +105,17 @@ def _token_fields(sequences: Sequence[TokenSequence], longest: int) -> dict[str,
 
 def _fields(examples: Sequence[Example], owners: Sequence[int]) -> dict[str, torch.Tensor]:
     made = {}
-    for name in examples[0].fields:
-        values = np.stack([np.asarray(examples[owner].fields[name]) for owner in owners])
+    for name, first in examples[0].fields.items():
+        if isinstance(first, tuple):
+            values = np.array([value for example in examples for value in example.fields[name]])
+        else:
+            values = np.stack([np.asarray(examples[owner].fields[name]) for owner in owners])
         made[name] = torch.from_numpy(values.astype(_type(values)))
     return made
+
+
+def _nothing(value: Any) -> Any:
+    return tuple(0.0 for _ in value) if isinstance(value, tuple) else np.zeros_like(np.asarray(value))
 
 
 def _type(values: np.ndarray) -> type:

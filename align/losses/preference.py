@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+SUREST = -1e-6  # nats: nearer to 0, odds are those of this; float32 has no digits left to tell them apart
+
 
 def dpo(gap: Tensor, beta: float) -> Tensor:
     """Rate the chosen side higher (Rafailov et al. 2023, equation 7): log 2 where policy and reference are one."""
@@ -92,6 +94,6 @@ def _bernoulli_kl(p: Tensor, q: Tensor) -> Tensor:
 
 
 def _log_odds(logprob: Tensor) -> Tensor:
-    """Return log(P / (1 - P)); P so near 1 that its logarithm is 0 counts as the nearest number below."""
-    below = logprob.clamp(max=-torch.finfo(logprob.dtype).eps)
+    """Return log(P / (1 - P)), finite also where P rounds to 1."""
+    below = logprob.clamp(max=SUREST)
     return below - torch.log(-torch.expm1(below))

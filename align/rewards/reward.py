@@ -24,7 +24,10 @@ class Completion:
 class Reward(Protocol):
     """Something that says what completions are worth."""
 
-    name: str  # in logs and tables
+    @property
+    def name(self) -> str:
+        """Return what it is called in logs and tables."""
+        ...
 
     def __call__(self, completions: Sequence[Completion]) -> list[float]:
         """Return a finite number for each completion. Raises RewardError."""

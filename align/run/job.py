@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from align.backends.choose import open_policy
 from align.backends.settings import PolicySettings
 from align.config import Config
+from align.data.chat import Chat
 from align.policy import Head, Policy
 from align.rollout.placement import Placed
+from align.run.data import RunData
 from align.run.measure import Layout
+from align.run.samples import SampleTable
 from pretrain.config import Optimizer
 from pretrain.run.watch import Record
 from pretrain.run.worker import Life
@@ -23,9 +25,11 @@ class Job:
     config: Config  # finished: backend and steps are chosen
     folder: str
     life: Life
-    tokenizer: Any
+    chat: Chat
+    data: RunData
     placed: Placed  # which ranks hold which role
     record: Record
+    table: SampleTable | None = None  # on the first rank
 
     @property
     def rank(self) -> int:
@@ -61,4 +65,5 @@ class Job:
             start_from or model.start_from, head, outputs, model, optimizer, steps, config.parallel,
             config.training.seed, config.rollouts.temperature or 1.0, ranks,
         )  # fmt: skip
+        assert model.backend != "auto"
         return open_policy(settings, model.backend) if self.placed.holds(role) else None

@@ -1,8 +1,10 @@
-"""Log-probabilities of the model training starts from, computed once and kept in the run folder."""
+"""Log-probabilities of the model training starts from: computed once and kept, or asked for as they are needed."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +12,28 @@ import xxhash
 
 from align.batch import Example, TokenSequence
 from align.policy import Policy
-from align.run.measure import Layout, gathered, measure
+from align.run.evaluate import of_logprobs
+from align.run.job import Job
+from align.run.measure import Layout, measure
 from millrace import storage
 
 FIELD = "reference_logprobs"
+
+
+class Reference:
+    """The model before training, asked anew each time: the policy with its adapters off, else a frozen copy."""
+
+    def __init__(self, job: Job, actor: Policy | None):
+        self._adapters = job.config.model.peft is not None
+        self._policy = actor if self._adapters else job.policy("reference")
+        self._layout = job.layout()
+
+    def annotated(self, examples: Sequence[Example]) -> list[Example]:
+        """Return examples whose sequences carry the field "reference_logprobs"."""
+        off = self._policy.reference() if self._adapters and self._policy is not None else nullcontext()
+        with off:
+            given = measure(self._policy, examples, self._layout, of_logprobs)
+        return with_fields(examples, FIELD, given)
 
 
 class ReferenceCache:
@@ -24,49 +44,26 @@ class ReferenceCache:
     still is the reference: no second copy of the model is ever loaded.
     """
 
-    def __init__(self, folder: str):
-        self._place = storage.join(folder, "work", "reference.npz")
+    def __init__(self) -> None:
         self._found: dict[bytes, np.ndarray] = {}
 
-    @property
-    def exists(self) -> bool:
-        """Say whether an earlier attempt finished it."""
-        return storage.exists(self._place)
-
-    def load(self) -> None:
-        """Read what an earlier attempt wrote."""
-        import io
-
-        with np.load(io.BytesIO(storage.read_bytes(self._place))) as kept:
-            ends = np.cumsum(kept["lengths"])
-            for key, end, length in zip(kept["keys"], ends, kept["lengths"]):
-                self._found[key.tobytes()] = kept["logprobs"][end - length : end]
-
     def fill(
-        self, policy: Policy | None, batches: Iterable[Sequence[Example]], layout: Layout, writes: bool,
-        tick: Callable[[], None],
-    ) -> None:  # fmt: skip
-        """Compute every sequence of `batches` that is not there yet, and write all; by all ranks together.
+        self, policy: Policy | None, batches: Iterable[Sequence[Example]], layout: Layout, tick: Callable[[], None]
+    ) -> None:
+        """Compute every sequence of `batches` that is not there yet; by all ranks together.
 
-        `writes`: on the one rank that writes the file. `tick` is called after each batch.
+        `tick` is called after each batch.
         """
         for examples in batches:
-            fresh: dict[bytes, TokenSequence] = {}
-            for one in (one for example in examples for one in example.sequences):
-                key = _key(one)
-                if key not in self._found:
-                    fresh[key] = one
+            fresh = {_key(one): one for example in examples for one in example.sequences}
+            fresh = {key: one for key, one in fresh.items() if key not in self._found}
             asked = [Example("", (one,)) for one in fresh.values()]
-            given = measure(policy, asked, layout, _logprobs)
+            given = measure(policy, asked, layout, of_logprobs)
             self._found.update({key: value for key, (value,) in zip(fresh, given, strict=True)})
             tick()
-        if writes:
-            self._write()
-        gathered(None)  # none goes on before the file is there
 
-    def _write(self) -> None:
-        import io
-
+    def write(self, url: str) -> None:
+        """Write all there is."""
         keys = sorted(self._found)
         kept = io.BytesIO()
         np.savez(
@@ -74,23 +71,30 @@ class ReferenceCache:
             lengths=np.array([len(self._found[key]) for key in keys]),
             logprobs=np.concatenate([self._found[key] for key in keys] or [np.zeros(0, np.float32)]),
         )  # fmt: skip
-        storage.write_bytes(self._place, kept.getvalue())
+        storage.write_bytes(url, kept.getvalue())
+
+    def read(self, url: str) -> None:
+        """Take what `write` wrote."""
+        with np.load(io.BytesIO(storage.read_bytes(url))) as kept:
+            keys, lengths, logprobs = (kept[name] for name in ("keys", "lengths", "logprobs"))
+        for key, end, length in zip(keys, np.cumsum(lengths), lengths):
+            self._found[key.tobytes()] = logprobs[end - length : end]
 
     def annotated(self, examples: Sequence[Example]) -> list[Example]:
         """Return examples whose sequences carry the field "reference_logprobs". All must have been filled in."""
-        return [replace(e, sequences=tuple(with_field(s, FIELD, self._found[_key(s)]) for s in e.sequences))
-                for e in examples]  # fmt: skip
+        return with_fields(examples, FIELD, [[self._found[_key(one)] for one in e.sequences] for e in examples])
 
 
-def with_field(one: TokenSequence, name: str, values: np.ndarray) -> TokenSequence:
-    """Return a sequence with one more field of its tokens after the first."""
-    assert len(values) == len(one.tokens) - 1
-    return replace(one, token_fields={**one.token_fields, name: values})
+def with_fields(examples: Sequence[Example], name: str, values: Sequence[Sequence[np.ndarray]]) -> list[Example]:
+    """Return examples with one more field of their sequences' tokens; values[i][j] is of sequence j of example i."""
+    return [
+        replace(example, sequences=tuple(
+            replace(one, token_fields={**one.token_fields, name: value})
+            for one, value in zip(example.sequences, given, strict=True)
+        ))
+        for example, given in zip(examples, values, strict=True)
+    ]  # fmt: skip
 
 
 def _key(one: TokenSequence) -> bytes:
     return xxhash.xxh3_128_digest(np.ascontiguousarray(one.tokens).tobytes())
-
-
-def _logprobs(policy: Policy, batches: Sequence) -> list:  # type: ignore[type-arg]
-    return [out.logprobs for out in policy.logprobs(batches)]

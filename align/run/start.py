@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from align.config import Config
+from align.config import Config, Peft
 from align.errors import AlignSettingsError, ModelError
 from align.run.worker import COMMAND
 from millrace import __version__, storage
@@ -15,6 +15,10 @@ from pretrain.errors import TrainingError
 from pretrain.machine import Machine
 from pretrain.run.environment import versions
 
+if TYPE_CHECKING:
+    from align.data.chat import Chat
+
+ONLINE = ("ppo", "grpo", "reinforce", "rejection_sampling")  # learn from what earns rewards
 KIND = "align"  # in run.json
 
 
@@ -31,44 +35,65 @@ class Prepared:
         return "\n".join(self.lines)
 
 
-def prepare(config: Config, machine: Machine) -> Prepared:
+def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
     """Complete a configuration for a machine, its model and its data; read all records, no weights.
 
-    Raises AlignSettingsError, ModelError, DataError.
+    cache: a folder in which the data's tokens are kept for the ranks. Raises AlignSettingsError, ModelError, DataError.
     """
-    from align.backends.choose import choose
-    from align.backends.identity import identity, parameters
-    from align.methods import check
-    from align.run.data import Open
+    from align.backends.choose import choose, count
+    from align.backends.hf_model import fingerprint
+    from align.run.data import RunData
 
     config = _anywhere(config)
     model = dataclasses.replace(config.model, start_from=base_model(config.model.start_from))
     config = dataclasses.replace(config, model=model)
-    count = parameters(model.start_from)
-    backend, why = choose(config, machine, count)
-    config = dataclasses.replace(config, model=dataclasses.replace(model, backend=backend), parallel=_ranks(config, machine))
+    parameters = count(model.start_from)
+    backend, why = choose(config, machine, parameters)
+    model = dataclasses.replace(model, backend=backend)
+    config = dataclasses.replace(config, model=model, parallel=_ranks(config, machine))
     check(config)
-    data = Open(config, open_tokenizer(config))
+    data = RunData(config, open_chat(config), cache)
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=data.steps))
     about = {
         "method": config.method,
-        "base model": f"{model.start_from} ({identity(model.start_from)})",
+        "base model": f"{model.start_from} ({fingerprint(model.start_from)})",
         "peft": dataclasses.asdict(model.peft) if model.peft else None,
         "backend": backend,
-        "data": data.fingerprint,
+        "data": data.loaded.fingerprint,
         "global_batch": config.training.global_batch,
         "seed": config.training.seed,
     }
     training = config.training
     lines = (
         f"method     {config.method}",
-        f"model      {model.start_from}, {count / 1e6:,.1f} M parameters" + (f", {model.peft.kind}" if model.peft else ""),
-        f"backend    {backend}: {why}",
+        f"model      {model.start_from}, {parameters / 1e6:,.2f} M parameters" + _with(model.peft),
+        why.replace("backend", "backend   ", 1),
         f"machine    {machine}; {config.parallel.ranks} ranks",
         *data.describe(),
         f"steps      {training.steps:,} of {training.global_batch} examples, {training.micro_tokens:,} tokens a pass",
     )
     return Prepared(config, about, lines)
+
+
+def check(config: Config) -> None:
+    """Refuse settings that do not go together. Raises AlignSettingsError."""
+    from align.rewards.compose import KINDS, compose
+    from align.rollout.generator import Sampling
+    from align.rollout.placement import roles
+    from align.rollout.sampling import refuse_biased
+
+    given = config.rollouts
+    if config.method in ONLINE:
+        refuse_biased(Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k), config.method)
+        if not config.rewards and not getattr(config.settings, "reward_model", ""):
+            raise AlignSettingsError(
+                f"{config.method} has nothing to reward completions by: give rewards, a list such as [{{math: {{}}}}]. "
+                f"Rewards: {', '.join(KINDS)}"
+            )
+    compose([one for one in config.rewards if not (isinstance(one, dict) and "model" in one)])
+    ranks = config.parallel.ranks
+    assert ranks is not None
+    roles(config.placement, ranks, given.asynchronous)
 
 
 def base_model(start_from: str) -> str:
@@ -82,11 +107,22 @@ def base_model(start_from: str) -> str:
     raise ModelError(f"{start_from} is no Hugging Face folder and no run with hf/: no config.json; it holds {there}")
 
 
-def open_tokenizer(config: Config) -> Any:
-    """Load the tokenizer, with the chat template the configuration names."""
-    from align.data.tokenizer import load_tokenizer
+def open_chat(config: Config) -> Chat:
+    """Load the tokenizer, with the chat template the configuration names. Raises ModelError, DataError."""
+    from transformers import AutoTokenizer
 
-    return load_tokenizer(config.model.tokenizer or config.model.start_from, config.model.template)
+    from align.data.chat import Chat
+
+    folder = config.model.tokenizer or config.model.start_from
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} holds no tokenizer: {' '.join(str(error).split())[:200]}") from None
+    return Chat(tokenizer, config.model.template)
+
+
+def _with(peft: Peft | None) -> str:
+    return f", {peft.kind}" if peft else ""
 
 
 def _ranks(config: Config, machine: Machine) -> Any:
@@ -123,7 +159,7 @@ def about(folder: str) -> dict[str, Any]:
 
 
 def write(prepared: Prepared, folder: str) -> None:
-    """Write FOLDER/run.json, by which ranks know what to do. Raises TrainingError where a run of another kind is there."""
+    """Write FOLDER/run.json, by which ranks know what to do. Raises TrainingError for a folder of another kind."""
     place = storage.join(folder, "run.json")
     if storage.exists(place) and storage.read_json(place).get("kind") != KIND:
         raise TrainingError(f"{folder} holds a run of another kind; give alignment another --output")

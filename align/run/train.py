@@ -12,17 +12,18 @@ from align.config import Config
 from align.methods import open_method
 from align.methods.method import Method
 from align.run.checkpoints import Checkpoints
+from align.run.data import RunData
 from align.run.job import Job
-from align.run.log import AlignLine, AlignValidation, open_sinks
+from align.run.log import AlignLine, AlignValidation
 from align.run.samples import SampleTable
-from align.run.start import about, open_tokenizer
+from align.run.start import about, open_chat
 from millrace import storage
 from millrace.progress import Progress
 from pretrain.errors import TrainingError
 from pretrain.run.checkpoints import Folder
 from pretrain.run.environment import versions
 from pretrain.run.meter import memory_bytes
-from pretrain.run.watch import Record
+from pretrain.run.watch import Record, open_sinks
 from pretrain.run.worker import Life
 
 
@@ -30,7 +31,10 @@ def train(config: Config, folder: str, life: Life) -> None:
     """Run FOLDER's method to its last step, or until a signal; a run that is done is only handed on."""
     from align.rollout.placement import placed
 
-    job = Job(config, folder, life, open_tokenizer(config), placed(config.placement, life.place), Record())
+    chat, groups = open_chat(config), placed(config.placement, life.place, config.rollouts.asynchronous)
+    data = RunData(config, chat, storage.join(folder, "work", "data"))
+    table = SampleTable(folder) if life.place.rank == 0 else None
+    job = Job(config, folder, life, chat, data, groups, Record(), table)
     method = open_method(job)
     kept = config.checkpoint
     checkpoints = Checkpoints(
@@ -43,6 +47,8 @@ def train(config: Config, folder: str, life: Life) -> None:
         state = checkpoints.load(found)
         method.restore(state["method"])
         said = [*said, f"goes on from {found}"]
+    if table is not None:
+        table.cut(state["step"])
     sinks = open_sinks(folder, config, method.steps, state["step"], Progress()) if job.first else ()
     with Record(sinks) as record:
         job.record = record
@@ -60,7 +66,6 @@ class Run:
         self.job, self.method, self.checkpoints = job, method, checkpoints
         self.done, self.tokens, self.bad = (int(state[name]) for name in ("step", "tokens", "bad"))
         self.saved_at = self.validated_at = self.done if self.done else -1
-        self.samples = SampleTable(job.folder, self.done) if job.first else None
 
     def train(self) -> bool:
         """Go on to the last step; return False where a signal ended it before, saved."""
@@ -90,10 +95,11 @@ class Run:
         self.done, self.tokens = number, self.tokens + came.tokens
         self.bad += not came.applied
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.job.record.step(AlignLine(number, self.tokens, dict(came.metrics), seconds, came.tokens / max(seconds, 1e-9),
-                                       memory_bytes(device), not came.applied))  # fmt: skip
-        if self.samples is not None:
-            self.samples.add(number, came.samples)
+        speed, held = came.tokens / max(seconds, 1e-9), memory_bytes(device)
+        line = AlignLine(number, self.tokens, dict(came.metrics), seconds, speed, held, not came.applied)
+        self.job.record.step(line)
+        if self.job.table is not None:
+            self.job.table.add(number, came.samples)
         if self.bad > self.job.config.guard.max_bad_steps:
             raise TrainingError(
                 f"step {number}: loss or gradient is not finite, for the {self.bad}th time: guard.max_bad_steps is "

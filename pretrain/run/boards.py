@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 from typing import Any
 
 from millrace import storage
 from pretrain.errors import SettingsError
-from pretrain.run.log import Event, StepLine, ValidationLine
-
-CURVES = ("loss", "grad_norm", "lr", "tokens_per_second", "mfu", "memory_bytes", "tokens", "seconds", "train_seconds",
-          "data_seconds", "save_seconds", "validation_seconds")  # fmt: skip
-
-
-def step_curves(line: StepLine) -> dict[str, float]:
-    """Return a step's values by the names of their curves; none for what is unknown."""
-    values = dataclasses.asdict(line)
-    return {f"train/{name}": values[name] for name in CURVES if values[name] is not None}
-
-
-def validation_curves(line: ValidationLine) -> dict[str, float]:
-    """Return a validation's values by the names of their curves."""
-    return {"validation/loss": line.validation_loss, "validation/perplexity": line.perplexity}
-
+from pretrain.run.log import Event, Step, Validation
 
 def has_tensorboard() -> bool:
     """Tell whether TensorBoard's writer can be imported."""
@@ -40,12 +24,12 @@ class TensorBoard:
         purge = restored + 1 if storage.exists(place) else None
         self._writer: Any = SummaryWriter(place, purge_step=purge)
 
-    def step(self, line: StepLine) -> None:
-        for name, value in step_curves(line).items():
+    def step(self, line: Step) -> None:
+        for name, value in line.curves().items():
             self._writer.add_scalar(name, value, line.step)
 
-    def validation(self, line: ValidationLine) -> None:
-        for name, value in validation_curves(line).items():
+    def validation(self, line: Validation) -> None:
+        for name, value in line.curves().items():
             self._writer.add_scalar(name, value, line.step)
 
     def event(self, event: Event) -> None:
@@ -75,11 +59,11 @@ class WandB:
         self._run: Any = wandb.init(project=project, dir=str(path), name=name, group=path.name, config=config)
         self._run.define_metric("*", step_metric="step")
 
-    def step(self, line: StepLine) -> None:
-        self._run.log({"step": line.step, **step_curves(line)})
+    def step(self, line: Step) -> None:
+        self._run.log({"step": line.step, **line.curves()})
 
-    def validation(self, line: ValidationLine) -> None:
-        self._run.log({"step": line.step, **validation_curves(line)})
+    def validation(self, line: Validation) -> None:
+        self._run.log({"step": line.step, **line.curves()})
 
     def event(self, event: Event) -> None:
         self._run.log({"step": event.step, f"events/{event.kind}": 1})

@@ -6,7 +6,7 @@ from collections import deque
 from contextlib import ExitStack
 
 from millrace.progress import Progress
-from pretrain.run.log import Event, StepLine, ValidationLine
+from pretrain.run.log import Event, Step, Validation
 
 RECENT = 20  # steps whose mean seconds give the time left
 
@@ -20,19 +20,16 @@ class Console:
         self._open = ExitStack()
         self._move = self._open.enter_context(progress.bar("training", steps, restored))
 
-    def step(self, line: StepLine) -> None:
+    def step(self, line: Step) -> None:
         self._recent.append(line.seconds)
         left = (self._steps - line.step) * sum(self._recent) / len(self._recent)
-        said = step_text(line, left)
+        said = f"{line.text()}  {duration(left)} left"
         self._move(line.step, said)
         if line.step % self._every == 0 or line.step == self._steps or line.skipped:
             self._progress.say(f"step {line.step}/{self._steps}  {said}")
 
-    def validation(self, line: ValidationLine) -> None:
-        self._progress.say(
-            f"step {line.step}/{self._steps}  validation loss {line.validation_loss:.4f}"
-            f"  perplexity {line.perplexity:.4g}  {line.tokens:,} tokens  {line.seconds:.1f} s"
-        )
+    def validation(self, line: Validation) -> None:
+        self._progress.say(f"step {line.step}/{self._steps}  validation {line.text()}  {line.seconds:.1f} s")
 
     def event(self, event: Event) -> None:
         details = "  ".join(f"{name} {_brief(value)}" for name, value in event.details.items())
@@ -40,20 +37,6 @@ class Console:
 
     def close(self) -> None:
         self._open.close()
-
-
-def step_text(line: StepLine, seconds_left: float) -> str:
-    """Return a step as people read it."""
-    said = [
-        f"loss {line.loss:.4f}",
-        f"norm {line.grad_norm:.3g}",
-        f"lr {line.lr:.2e}",
-        f"{line.tokens_per_second:,.0f} tokens/s",
-        *([f"MFU {100 * line.mfu:.1f} %"] if line.mfu is not None else []),
-        f"{line.memory_bytes / 1e9:.2f} GB",
-        f"{duration(seconds_left)} left",
-    ]
-    return "  ".join([*(["SKIPPED"] if line.skipped else []), *said])
 
 
 def duration(seconds: float) -> str:

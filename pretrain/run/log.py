@@ -13,7 +13,7 @@ import math
 import os
 import time
 from dataclasses import dataclass, field
-from typing import IO, Any, Literal, get_args
+from typing import IO, Any, Literal, Protocol, get_args
 
 from millrace import storage
 from millrace.config import did_you_mean
@@ -22,6 +22,39 @@ from pretrain.errors import TrainingError
 LOG, EVENTS = "log.jsonl", "events.jsonl"
 
 Kind = Literal["save", "restore", "bad_batch", "straggler", "hang", "restart", "signal", "export", "peak"]
+
+
+CURVES = ("loss", "grad_norm", "lr", "tokens_per_second", "mfu", "memory_bytes", "tokens", "seconds", "train_seconds",
+          "data_seconds", "save_seconds", "validation_seconds")  # fmt: skip
+
+
+class Validation(Protocol):
+    """A line of log.jsonl, of whatever kind of run: a dataclass of plain values."""
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+    def text(self) -> str:
+        """Return it as people read it."""
+        ...
+
+    def curves(self) -> dict[str, float]:
+        """Return values by the names of their curves; none for what is unknown."""
+        ...
+
+    def values(self) -> dict[str, Any]:
+        """Return what the file holds."""
+        ...
+
+
+class Step(Validation, Protocol):
+    """The line of a step."""
+
+    @property
+    def skipped(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -44,6 +77,26 @@ class StepLine:
     memory_bytes: int  # the most this process (CPU) or device (GPU) has held
     skipped: bool = False  # a bad batch: parameters were not updated
 
+    def values(self) -> dict[str, Any]:
+        """Return what the file holds."""
+        return dataclasses.asdict(self)
+
+    def curves(self) -> dict[str, float]:
+        """Return values by the names of their curves; none for what is unknown."""
+        return {f"train/{name}": getattr(self, name) for name in CURVES if getattr(self, name) is not None}
+
+    def text(self) -> str:
+        """Return the step as people read it."""
+        said = [
+            f"loss {self.loss:.4f}",
+            f"norm {self.grad_norm:.3g}",
+            f"lr {self.lr:.2e}",
+            f"{self.tokens_per_second:,.0f} tokens/s",
+            *([f"MFU {100 * self.mfu:.1f} %"] if self.mfu is not None else []),
+            f"{self.memory_bytes / 1e9:.2f} GB",
+        ]
+        return "  ".join([*(["SKIPPED"] if self.skipped else []), *said])
+
 
 @dataclass(frozen=True)
 class ValidationLine:
@@ -58,6 +111,18 @@ class ValidationLine:
     def perplexity(self) -> float:
         """Return exp(loss), infinite where that is past float64."""
         return math.exp(self.validation_loss) if self.validation_loss < 709 else math.inf
+
+    def values(self) -> dict[str, Any]:
+        """Return what the file holds."""
+        return dataclasses.asdict(self) | {"perplexity": self.perplexity}
+
+    def curves(self) -> dict[str, float]:
+        """Return values by the names of their curves."""
+        return {"validation/loss": self.validation_loss, "validation/perplexity": self.perplexity}
+
+    def text(self) -> str:
+        """Return the validation as people read it."""
+        return f"loss {self.validation_loss:.4f}  perplexity {self.perplexity:.4g}  {self.tokens:,} tokens"
 
 
 @dataclass(frozen=True)
@@ -91,11 +156,11 @@ class LogFiles:
         self._opened = storage.appending(url, kept)
         self._log: IO[bytes] = self._opened.__enter__()
 
-    def step(self, line: StepLine) -> None:
-        self._write(_line(dataclasses.asdict(line)))
+    def step(self, line: Step) -> None:
+        self._write(_line(line.values()))
 
-    def validation(self, line: ValidationLine) -> None:
-        self._write(_line(dataclasses.asdict(line) | {"perplexity": line.perplexity}))
+    def validation(self, line: Validation) -> None:
+        self._write(_line(line.values()))
 
     def event(self, event: Event) -> None:
         """Write an event; the steps before it reach the disk first, so no checkpoint outlives its lines."""

@@ -45,7 +45,7 @@ def train(config: Config, folder: str, life: Life) -> None:
         run = Run(config, folder, life, loader, Engine(config))
         restored = run.restore()
         logs = life.place.rank == 0
-        with Record(open_sinks(folder, config, run.step, Progress()) if logs else ()) as record:
+        with Record(open_sinks(folder, config, config.training.steps, run.step, Progress()) if logs else ()) as record:
             run.record = record
             for line in restored:
                 record.event("restore", run.step, message=line)

@@ -8,18 +8,27 @@ from typing import Any, Protocol, Self
 
 from millrace import storage
 from millrace.progress import Progress
-from pretrain.config import Config
+from pretrain.config import Watch
 from pretrain.run.boards import TensorBoard, WandB, has_tensorboard
 from pretrain.run.console import Console
-from pretrain.run.log import Event, Kind, LogFiles, StepLine, ValidationLine
+from pretrain.run.log import Event, Kind, LogFiles, Step, Validation
+
+
+class Watched(Protocol):
+    """A configuration with a section `watch`."""
+
+    @property
+    def watch(self) -> Watch: ...
+
+    def as_dict(self) -> dict[str, Any]: ...
 
 
 class Sink(Protocol):
     """Something that writes down steps, validations and events as they come."""
 
-    def step(self, line: StepLine) -> None: ...
+    def step(self, line: Step) -> None: ...
 
-    def validation(self, line: ValidationLine) -> None: ...
+    def validation(self, line: Validation) -> None: ...
 
     def event(self, event: Event) -> None: ...
 
@@ -35,11 +44,11 @@ class Record:
     def __init__(self, sinks: Sequence[Sink] = ()):
         self._sinks = sinks
 
-    def step(self, line: StepLine) -> None:
+    def step(self, line: Step) -> None:
         for sink in self._sinks:
             sink.step(line)
 
-    def validation(self, line: ValidationLine) -> None:
+    def validation(self, line: Validation) -> None:
         for sink in self._sinks:
             sink.validation(line)
 
@@ -58,10 +67,10 @@ class Record:
                 closing.callback(sink.close)
 
 
-def open_sinks(folder: str, config: Config, restored: int, progress: Progress) -> list[Sink]:
-    """Open what the configuration asks for: log files, console, TensorBoard, W&B. On the logging rank alone.
+def open_sinks(folder: str, config: Watched, steps: int, restored: int, progress: Progress) -> list[Sink]:
+    """Open what a run's `watch` asks for: log files, console, TensorBoard, W&B. On the logging rank alone.
 
-    `restored`: the step the run goes on from, 0 for its beginning; later lines of earlier attempts are cut off.
+    `steps`: of the run; `restored`: the step the run goes on from, 0 for its beginning; later lines of earlier attempts are cut off.
     Raises StorageError where the folder is not on a local disk, SettingsError where wandb is asked for and absent.
     """
     folder = storage.absolute(folder)
@@ -79,6 +88,6 @@ def open_sinks(folder: str, config: Config, restored: int, progress: Progress) -
             sinks.append(kept(TensorBoard(folder, restored)))
         elif watch.tensorboard:
             progress.say("no curves for TensorBoard: tensorboard is not installed (pip install millrace[train])")
-        sinks.append(kept(Console(progress, config.training.steps, watch.log_every, restored)))
+        sinks.append(kept(Console(progress, steps, watch.log_every, restored)))
         opened.pop_all()
     return sinks

@@ -15,7 +15,8 @@ def example(number, *lengths):
         mask = draw.random(length) < 0.5
         mask[0] = False
         made.append(TokenSequence(draw.integers(1, 99, length), mask, {"old": draw.random(length - 1)}))
-    return Example(f"e{number}", tuple(made), {"margin": float(number), "attributes": np.full(3, number)})
+    each = tuple(float(length) for length in lengths)
+    return Example(f"e{number}", tuple(made), {"margin": float(number), "attributes": np.full(3, number), "each": each})
 
 
 EXAMPLES = [example(1, 5, 9), example(2, 2, 7), example(3, 4, 4)]
@@ -34,6 +35,7 @@ def test_every_sequence_is_there_whole(batch):
         assert batch.mask[n].tolist() == [*one.mask[1:], *[False] * (batch.mask.shape[1] - length + 1)]
         assert np.allclose(batch.fields["old"][n, : length - 1], one.token_fields["old"])
     assert batch.fields["margin"].tolist() == [1, 1, 2, 2, 3, 3]
+    assert batch.fields["each"].tolist() == [5, 9, 2, 7, 4, 4]
     assert batch.fields["attributes"].shape == (6, 3)
     assert batch.example.tolist() == [0, 0, 1, 1, 2, 2]
 
@@ -63,4 +65,5 @@ def test_an_empty_batch_has_the_fields_of_an_example_and_learns_nothing():
     assert batch.example.tolist() == [-1, -1]
     assert batch.fields["old"].shape == (2, 1)
     assert batch.fields["attributes"].dtype == torch.int64
+    assert batch.fields["each"].tolist() == [0, 0]
     assert not empty().mask.any()

@@ -31,7 +31,7 @@ from pretrain.run.watch import Record, open_sinks
 from tests.pretrain.run.lines import step_line, validation_line
 folder, first, last, loss, project = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]
 config = Config(training=Training(steps=20), watch=Watch(log_every=5, wandb=project, tensorboard=not project))
-with Record(open_sinks(folder, config, first - 1, Progress())) as record:
+with Record(open_sinks(folder, config, config.training.steps, first - 1, Progress())) as record:
     for step in range(first, last + 1):
         record.step(step_line(step, loss=loss))
         if step % 5 == 0:
@@ -106,12 +106,12 @@ def test_wandb_that_is_not_installed_is_named_and_nothing_stays_open(tmp_path, m
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     config = Config(watch=Watch(wandb="curves"))
     with pytest.raises(SettingsError, match=r"watch\.wandb is curves, but wandb is not installed: pip install wandb"):
-        open_sinks(str(tmp_path), config, 0, Progress(quiet=True))
+        open_sinks(str(tmp_path), config, 10, 0, Progress(quiet=True))
 
 
 def test_an_object_store_is_refused():
     with pytest.raises(StorageError, match="local disk"):
-        open_sinks("memory://runs/a", Config(), 0, Progress(quiet=True))
+        open_sinks("memory://runs/a", Config(), 10, 0, Progress(quiet=True))
 
 
 def test_a_rank_without_sinks_writes_nothing(tmp_path, monkeypatch):

@@ -1,0 +1,97 @@
+"""A micro-batch as a transformers model takes it: rows that are one sequence each, or one row of documents."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from align.batch import TokenBatch
+from align.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a forward pass is given, and where its answers lie. `positions` and `documents` of packed rows alone."""
+
+    tokens: Tensor  # int64 (b, s); packed (1, b * s)
+    positions: Tensor | None  # int64 (1, b * s)
+    documents: list[tuple[int, int]] | None  # bounds, in the b * s tokens
+    cells: Tensor  # int64 (m,): positions in the b * s tokens that predict a token, or (n,): last ones
+    places: Tensor  # int64 (m,): where in (n, t) their tokens stand, flat
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model can take."""
+
+    name: str
+    vocabulary: int  # rows of its embedding
+    positions: int | None  # tokens of a sequence, virtual ones included; None: any number
+    virtual: int = 0  # tokens that p-tuning puts first
+    packs: bool = True  # sequences in a row do not see each other
+
+    def check(self, batch: TokenBatch) -> None:
+        """Raise ModelError for tokens or lengths that the model has no weights for."""
+        least, most = int(batch.tokens.min()), int(batch.tokens.max())
+        if least < 0 or most >= self.vocabulary:
+            raise ModelError(
+                f"a batch holds token {least if least < 0 else most}; {self.name} knows 0 to {self.vocabulary - 1}: "
+                "its tokenizer and its weights do not belong together"
+            )
+        longest = int(batch.lengths.max())
+        if self.positions is not None and longest + self.virtual > self.positions:
+            virtual = f" and {self.virtual} virtual tokens" if self.virtual else ""
+            raise ModelError(
+                f"a sequence has {longest} tokens{virtual}; {self.name} has {self.positions} positions. "
+                "Lower model.max_length"
+            )
+
+
+def inputs(batch: TokenBatch, limits: Limits, device: torch.device, last: bool = False) -> Inputs:
+    """Lay a micro-batch out for a model, on its device. last: answers are wanted at each sequence's last token."""
+    limits.check(batch)
+    count, steps = batch.labels.shape
+    apart = _one_a_row(batch)
+    starts = batch.starts
+    if apart:  # causal attention never looks at what stands behind, so padding needs no mask
+        width = int(batch.lengths.max())
+        tokens, positions, documents = batch.tokens[:, :width], None, None
+        starts = starts // batch.tokens.shape[1] * width
+    elif not limits.packs:
+        raise ModelError(f"{limits.name} lets packed sequences see each other; set data.packing to false")
+    else:
+        tokens, positions = batch.tokens.reshape(1, -1), batch.positions.reshape(1, -1)
+        bounds = batch.cu_seqlens.tolist()
+        documents = list(itertools.pairwise(bounds))
+    if last:
+        cells, places = starts + batch.lengths - 1, torch.arange(count)
+    else:
+        inside = torch.arange(steps, device=starts.device) < (batch.lengths - 1)[:, None]
+        places = inside.flatten().nonzero()[:, 0]
+        cells = starts[places // steps] + places % steps
+    if limits.virtual:
+        width = tokens.shape[1]
+        cells = cells + (cells // width + 1) * limits.virtual
+    return Inputs(
+        tokens.to(device, non_blocking=True), None if positions is None else positions.to(device, non_blocking=True),
+        documents, cells.to(device, non_blocking=True), places.to(device, non_blocking=True),
+    )  # fmt: skip
+
+
+def _one_a_row(batch: TokenBatch) -> bool:
+    """Tell whether each row holds one sequence, from its first cell on."""
+    rows, width = batch.tokens.shape
+    return len(batch.starts) == rows and bool(
+        (batch.starts == torch.arange(rows, device=batch.starts.device) * width).all()
+    )
+
+
+def spread(values: Tensor, places: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Put (m, ...) at their places of (n, t), 0 elsewhere; returns (n, t, ...)."""
+    count, steps = shape
+    rest = values.shape[1:]
+    whole = values.new_zeros((count * steps, *rest))
+    return whole.index_copy(0, places, values).view(count, steps, *rest)

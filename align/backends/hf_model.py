@@ -1,0 +1,141 @@
+"""Models from Hugging Face folders, with the head that is wanted and nothing made up silently."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from align.backends import hf_attention
+from align.backends.settings import PolicySettings
+from align.errors import ModelError
+from millrace import storage
+
+HEADS = ("lm_head.", "score.", "classifier.", "v_head.", "embed_out.")  # that another use of the same model has
+BLOCK, BLOCKS = 4096, 16  # bytes, and how many of each weights file, that tell one model from another
+
+
+def read_config(folder: str) -> Any:
+    """Return the transformers configuration of a folder. Raises ModelError where there is none."""
+    from transformers import AutoConfig
+
+    if not storage.exists(folder):
+        raise ModelError(f"the model's folder {folder} does not exist")
+    there = storage.list_folder(folder)
+    if "config.json" not in there:
+        holds = ", ".join(there) or "nothing"
+        raise ModelError(f"{folder} is no Hugging Face folder: it has no config.json, but holds {holds}")
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (ValueError, KeyError, OSError) as error:
+        raise ModelError(f"{folder}/config.json: {_line(error)}") from None
+
+
+def open_model(settings: PolicySettings, dtype: torch.dtype, device: torch.device, weights: bool) -> Any:
+    """Return the transformers model of a folder, on the CPU; without weights (device "meta") for ranks that get them.
+
+    Raises ModelError where config.json does not describe the weights: where one is missing, unknown or of another
+    shape. A scoring head that the folder lacks is drawn anew, by settings.seed.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    folder, config = settings.start_from, read_config(settings.start_from)
+    kind: Any = AutoModelForCausalLM
+    if settings.head != "lm":
+        kind, config.num_labels = AutoModelForSequenceClassification, settings.outputs
+    try:
+        concrete = kind._model_mapping[type(config)]
+    except KeyError:
+        raise ModelError(
+            f"{folder}: transformers has no {config.model_type} model with head {settings.head!r}"
+        ) from None
+    attention = hf_attention.choose(concrete, config, device, dtype)
+    if not weights:
+        with torch.device("meta"), _seeded(settings.seed):
+            return kind.from_config(config, attn_implementation=attention, dtype=dtype)
+    try:
+        with _seeded(settings.seed), _quiet():
+            model, found = kind.from_pretrained(
+                folder, config=config, dtype=dtype, local_files_only=True, attn_implementation=attention,
+                output_loading_info=True, **_quantization(settings, dtype),
+            )  # fmt: skip
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        raise ModelError(f"{folder}: {_line(error)}") from None
+    _check(found, folder, settings)
+    return model
+
+
+def _check(found: dict[str, Any], folder: str, settings: PolicySettings) -> None:
+    may_lack = HEADS if settings.head != "lm" else ()
+    missing = sorted(name for name in found["missing_keys"] if not name.startswith(may_lack))
+    unknown = sorted(name for name in found["unexpected_keys"] if not name.startswith(HEADS))
+    if missing:
+        why = " It is a reward model: head lm needs a language model." if missing == ["lm_head.weight"] else ""
+        raise ModelError(f"{folder} lacks {len(missing)} tensors of its model, the first is {missing[0]}.{why}")
+    if unknown:
+        raise ModelError(f"{folder} has {len(unknown)} tensors its model does not use, the first is {unknown[0]}")
+    if found.get("mismatched_keys"):
+        raise ModelError(f"{folder}: {sorted(found['mismatched_keys'])[0]} has another shape than config.json says")
+
+
+def _quantization(settings: PolicySettings, dtype: torch.dtype) -> dict[str, Any]:
+    """Return what opens a 4-bit base (QLoRA, arXiv:2305.14314: NF4, scales quantised too), where it is wanted."""
+    if settings.model.peft is None or settings.model.peft.kind != "qlora":
+        return {}
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise ModelError("peft kind qlora needs bitsandbytes, which is not installed: pip install bitsandbytes")
+    return {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        )
+    }
+
+
+def fingerprint(folder: str) -> str:
+    """Return a hash that tells a base model from another: config.json, and of each weights file blocks of its bytes."""
+    digest = hashlib.sha256(storage.read_bytes(storage.join(folder, "config.json")))
+    for name in storage.list_folder(folder):
+        if not name.endswith((".safetensors", ".bin", ".index.json")):
+            continue
+        url = storage.join(folder, name)
+        length = storage.size(url) or 0
+        digest.update(f"{name} {length}".encode())
+        with storage.opening(url) as stream:
+            for number in range(BLOCKS):
+                stream.seek(number * max(0, length - BLOCK) // (BLOCKS - 1))
+                digest.update(stream.read(BLOCK))
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from printing what is checked here."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

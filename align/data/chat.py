@@ -1,0 +1,218 @@
+"""Conversations as tokens, with masks of what is learnt of them.
+
+Masks do not rest on `{% generation %}` marks, which few templates have: the template is rendered on prefixes of the
+conversation, and where it rewrites earlier turns, on the conversation with its answers replaced by marks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from align.batch import TokenSequence
+from align.data import template as templates
+from align.data.record import Message, Raw, Unfit
+from align.errors import DataError
+
+TrainOn = Literal["assistant", "last", "all"]
+MARK = "\u241f{}\u241f"  # stands for an answer; no conversation holds it, or it is refused
+
+
+class Span(NamedTuple):
+    """Characters of a rendered conversation."""
+
+    begin: int
+    stop: int
+
+
+class Chat:
+    """A tokenizer and a template.
+
+    `stop` are the tokens that end a completion: the one the template ends an answer with, and the tokenizer's own.
+    """
+
+    def __init__(self, tokenizer: Any, name: str = "") -> None:
+        """Check that the template suits the tokenizer: `templates.load`. Raises DataError.
+
+        Raises DataError too where a template does not end an answer with a special token: a model that learnt it
+        would never stop.
+        """
+        self.tokenizer = tokenizer
+        self.template = templates.load(name, tokenizer)
+        special = {one.content for one in tokenizer.added_tokens_decoder.values() if one.special}
+        special |= set(tokenizer.all_special_tokens) | set(self.template.control)
+        special -= set(templates.lacking(self.template, tokenizer))
+        by_length = sorted(special, key=lambda one: (-len(one), one))
+        self._special = re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
+        adds = tokenizer.encode("x")[:1] == [tokenizer.bos_token_id]
+        self._begin = tokenizer.bos_token if self.template.builtin and adds else ""
+        self.stop = self._stops()
+
+    def text(self, messages: Sequence[Message], tools: Sequence[Raw] = (), *, answer: bool = False) -> str:
+        """Return a conversation as text; `answer`: with the header of an answer to come.
+
+        A template that knows no tool calls gets them as JSON, a line each, in the turn's text; one that knows no tool
+        definitions gets these as JSON at the end of the system turn. Raises Unfit where the template refuses.
+        """
+        import jinja2
+
+        turns = [self._turn(one) for one in messages]
+        if tools and not self.template.knows_tools:
+            listed = "Tools:\n" + "\n".join(json.dumps(one["function"], ensure_ascii=False) for one in tools)
+            if turns[0]["role"] == "system":
+                turns[0] = {**turns[0], "content": f"{turns[0]['content']}\n\n{listed}"}
+            else:
+                turns.insert(0, {"role": "system", "content": listed})
+        given = list(tools) if tools and self.template.knows_tools else None
+        try:
+            rendered = self.tokenizer.apply_chat_template(
+                turns, tools=given, chat_template=self.template.source, tokenize=False, add_generation_prompt=answer
+            )
+        except jinja2.TemplateSyntaxError as error:
+            raise DataError(f"template {self.template.name}, line {error.lineno}: {error.message}") from None
+        except (jinja2.TemplateError, TypeError, KeyError) as error:
+            raise Unfit("the template refuses it", f"{self.template.name}: {' '.join(str(error).split())}") from None
+        return self._begin + str(rendered)
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Raw] = ()) -> np.ndarray:
+        """Return the tokens, int64 (length,), that an answer follows. Raises Unfit."""
+        self._clean(messages)
+        return self._encoded(self.text(messages, tools, answer=True))[0]
+
+    def masked(
+        self, messages: Sequence[Message], train_on: TrainOn = "assistant", tools: Sequence[Raw] = (), first: int = 0
+    ) -> TokenSequence:
+        """Return a conversation's tokens with a mask of what is learnt of turns `first` and later.
+
+        assistant: all answers; last: the last answer; all: everything from the first answer on, or with first = 0
+        from the second token on. An answer is what follows its header, as the template writes it before an answer to
+        come, up to the token that ends the turn, that one included.
+
+        Tokens are those of the whole text (what `apply_chat_template` gives), except where a token would span the
+        end of a header and the begin of an answer: there the text is cut, so that an answer follows the tokens that
+        `prompt` gives. A tokenizer whose pieces do not add up to the text (SentencePiece's leading space) is not cut,
+        and the spanning token is learnt.
+
+        Raises Unfit where there is no answer, where a turn holds a special token, which would break the conversation
+        up, and where a template hides an answer. Cost: two renderings an answer, and one tokenisation.
+        """
+        answers = [n for n, one in enumerate(messages) if one.role == "assistant" and n >= first]
+        if not answers:
+            raise Unfit("no answer", "no turn is an assistant's")
+        self._clean(messages)
+        text = self.text(messages, tools)
+        spans = self._spans(text, messages, tools, answers[-1:] if train_on == "last" else answers)
+        if any(one.begin >= one.stop for one in spans):
+            raise Unfit("the template hides an answer", self.template.name)
+        tokens, begins, stops = self._encoded_around(text, [one.begin for one in spans])
+        if train_on == "all":
+            spans = [Span(spans[0].begin if first else 0, len(text))]
+        mask = np.zeros(len(tokens), bool)
+        for span in spans:
+            mask |= (stops > span.begin) & (begins < span.stop)
+        mask[:1] = False
+        return TokenSequence(tokens, mask)
+
+    def _spans(self, text: str, messages: Sequence[Message], tools: Sequence[Raw], answers: list[int]) -> list[Span]:
+        spans = []
+        for number in answers:
+            header = self.text(messages[:number], tools, answer=True)
+            so_far = text if number == len(messages) - 1 else self.text(messages[: number + 1], tools)
+            if not text.startswith(header) or not text.startswith(so_far):
+                return self._found(text, messages, tools, answers)
+            ends = [one.end() for one in self._special.finditer(text, len(header), len(so_far))]
+            spans.append(Span(len(header), ends[-1] if ends else len(so_far)))
+        return spans
+
+    def _found(self, text: str, messages: Sequence[Message], tools: Sequence[Raw], answers: list[int]) -> list[Span]:
+        """Return where the answers stand, by what the template writes around marks in their place."""
+        marked = [
+            Message("assistant", MARK.format(n), one.calls) if one.role == "assistant" else one
+            for n, one in enumerate(messages)
+        ]
+        pieces = re.split(MARK.format(r"(\d+)"), self.text(marked, tools))
+        between, found = pieces[0::2], [int(n) for n in pieces[1::2]]
+        place, done, at = len(between[0]), 0, {}
+        if not text.startswith(between[0]) or not set(answers) <= set(found):
+            raise Unfit("the template hides an answer", self.template.name)
+        for number, after in zip(found, between[1:]):
+            last = number == found[-1]
+            stop = text.rfind(after, place) if last else text.find(after, place)
+            if stop < 0:
+                raise Unfit("the template hides an answer", f"{self.template.name}: turn {number + 1}")
+            end = self._special.match(text, stop)
+            header = self._header(messages[:number], tools)
+            written = text.rfind(header, done, place)  # before what the template puts in by itself, as an empty thought
+            at[number] = Span(place if written < 0 else written + len(header), end.end() if end else stop)
+            done = stop
+            place = stop + len(after)
+        return [at[number] for number in answers]
+
+    def _header(self, messages: Sequence[Message], tools: Sequence[Raw]) -> str:
+        return self.text(messages, tools, answer=True).removeprefix(self.text(messages, tools))
+
+    def _turn(self, message: Message) -> dict[str, Any]:
+        if not message.calls:
+            return {"role": message.role, "content": message.content}
+        if self.template.knows_calls:
+            calls = [{"type": "function", "function": dict(one)} for one in message.calls]
+            return {"role": message.role, "content": message.content, "tool_calls": calls}
+        lines = [message.content] * bool(message.content.strip())
+        lines += [json.dumps(one, ensure_ascii=False) for one in message.calls]
+        return {"role": message.role, "content": "\n".join(lines)}
+
+    def _clean(self, messages: Iterable[Message]) -> None:
+        for number, one in enumerate(messages, 1):
+            found = self._special.search(one.content)
+            if found or MARK[0] in one.content:
+                raise Unfit("special token in a turn", f"turn {number} holds {found[0] if found else MARK[0]}")
+
+    def _encoded_around(self, text: str, headers: Iterable[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what `_encoded` does, cut at the ends of headers where these would be other tokens by themselves."""
+        tokens, begins, stops = self._encoded(text)
+        cuts = []
+        for end in headers:
+            apart = max((one.end() for one in self._special.finditer(text, 0, end)), default=0)  # splits always
+            inside = slice(*np.searchsorted(stops, (apart, end), "right"))
+            if not np.array_equal(tokens[inside], self._encoded(text[apart:end])[0]):
+                cuts.append(end)
+        if not cuts:
+            return tokens, begins, stops
+        bounds = [0, *cuts, len(text)]
+        pieces = [self._encoded(text[begin:end]) for begin, end in itertools.pairwise(bounds)]
+        cut = np.concatenate([piece[0] for piece in pieces])
+        if self.tokenizer.decode(cut) != self.tokenizer.decode(tokens):
+            return tokens, begins, stops
+        moved = ([at + piece[n] for at, piece in zip(bounds, pieces)] for n in (1, 2))
+        return cut, *(np.concatenate(one) for one in moved)  # type: ignore[return-value]
+
+    def _encoded(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return tokens, and the characters each begins and stops at. A template writes the first token itself."""
+        made = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        begins, stops = np.array(made["offset_mapping"], np.int64).reshape(-1, 2).T
+        return np.array(made["input_ids"], np.int64), begins, stops
+
+    def _stops(self) -> tuple[int, ...]:
+        """Return the tokens that end a completion, by a conversation that every template must render whole."""
+        talk = [Message("user", "question"), Message("assistant", "answer")]
+        try:
+            one, text = self.masked(talk), self.text(talk)
+            if "question" not in text or "answer" not in self.tokenizer.decode(one.tokens[one.mask]):
+                raise Unfit("the template hides a turn", f"of question and answer it makes {text!r}")
+        except Unfit as unfit:
+            raise DataError(
+                f"template {self.template.name} renders no conversation: {unfit.reason}, {unfit.detail}"
+            ) from None
+        last = int(one.tokens[np.flatnonzero(one.mask)[-1]])
+        if not self._special.fullmatch(self.tokenizer.decode([last])):
+            raise DataError(
+                f"template {self.template.name} ends an answer with no special token, so that a model would not learn "
+                f"to stop; name another with model.template: {', '.join(templates.names())}"
+            )
+        own = self.tokenizer.eos_token_id
+        return tuple(dict.fromkeys([last] + ([] if own is None else [int(own)])))

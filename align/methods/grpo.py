@@ -1,0 +1,71 @@
+"""GRPO (Shao et al. 2024) and its family: BNPO, DAPO, Dr. GRPO, GSPO, CISPO. No critic: a group is its own baseline."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from align.advantages import group_advantages, informative, overlong_penalty
+from align.batch import Example
+from align.errors import RolloutError
+from align.methods.online import Online, unfinished_left_out
+from align.objectives import GrpoLoss
+from align.run.experience import Experience, masks, with_rows
+from align.run.job import Job
+
+
+class GrpoMethod(Online):
+    """A completion's advantage: its reward among those of the same prompt."""
+
+    def __init__(self, job: Job):
+        self.settings = job.config.settings
+        loss = GrpoLoss(self.settings)
+        super().__init__(
+            job, loss, self.settings.group_size, self.settings.epochs, self.settings.minibatches, loss.reference
+        )
+
+    def draw(self, number: int) -> tuple[Experience, dict[str, float]]:
+        """Draw completions; with dynamic sampling until enough prompts have rewards that differ (DAPO, section 3.2)."""
+        drawn, facts = super().draw(number)
+        drawn = self._shaped(drawn)
+        if not self.settings.dynamic_sampling:
+            return drawn, facts
+        wanted, seen, batches = len(drawn.rewards), len(drawn.rewards), 1
+        kept = self._informative(drawn)
+        while len(kept.rewards) < wanted and batches < self.settings.max_draws:
+            more, facts = super().draw(number)
+            kept, batches, seen = kept.and_then(self._informative(self._shaped(more))), batches + 1, seen + wanted
+        if not len(kept.rewards):
+            raise RolloutError(
+                f"step {number}: in {seen} completions of {batches} batches no prompt earned rewards that differ, so "
+                "there is nothing to learn; grpo.max_draws allows no more"
+            )
+        facts |= {"acceptance": len(kept.rewards) / seen, "draws": float(batches)}
+        return kept.take(range(min(wanted, len(kept.rewards)))), facts
+
+    def _shaped(self, drawn: Experience) -> Experience:
+        """Add the penalty of overlong completions to their rewards."""
+        if not self.settings.overlong:
+            return drawn
+        lengths = torch.tensor([len(rollout.tokens) for rollout in drawn.rollouts])
+        limit = self.job.config.rollouts.max_tokens
+        penalty = overlong_penalty(lengths, limit, self.settings.overlong).double().numpy()
+        return drawn.with_rewards(drawn.rewards + penalty, overlong=penalty)
+
+    def _informative(self, drawn: Experience) -> Experience:
+        return drawn.take(np.flatnonzero(informative(torch.from_numpy(drawn.rewards), drawn.group).numpy()).tolist())
+
+    def advantaged(self, examples: list[Example], drawn: Experience) -> tuple[list[Example], dict[str, float]]:
+        """Return examples with advantages; and the share of completions whose group says nothing."""
+        rewards = torch.from_numpy(drawn.rewards)
+        advantages = group_advantages(rewards, drawn.group, self.settings.baseline, self.settings.scale)
+        made = with_rows(examples, advantages=advantages[:, None] * masks(examples))
+        if self.settings.mask_unfinished:
+            made = unfinished_left_out(made, drawn)
+        silent = 1 - float(informative(rewards, drawn.group).double().mean())
+        return made, {"silent": silent}
+
+
+def open_method(job: Job) -> GrpoMethod:
+    """Return the method at work on this rank."""
+    return GrpoMethod(job)

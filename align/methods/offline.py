@@ -1,0 +1,92 @@
+"""What methods share that learn from given examples: a batch, what it lacks, one optimizer step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from align.batch import Example
+from align.methods.method import Outcome, outcome
+from align.objectives import counts
+from align.policy import Head, Loss, Policy, StepResult
+from align.run.evaluate import evaluate
+from align.run.job import Job
+from align.run.measure import Layout, gathered
+from align.run.reference import Reference, ReferenceCache
+from millrace import storage
+
+
+class Offline:
+    """Minimise a loss over a data set, epoch by epoch.
+
+    reference: the loss compares with the model before training; its log-probabilities are computed before the first
+    step and kept in the run folder, or with adapters asked for at each step.
+    """
+
+    def __init__(self, job: Job, loss: Loss, head: Head = "lm", outputs: int = 1, reference: bool = False):
+        self.job, self.loss, self.layout = job, loss, job.layout()
+        self.data = job.data
+        self.steps = self.data.steps
+        self.policy = job.policy("actor", head=head, outputs=outputs, optimizer=job.config.optimizer, steps=self.steps)
+        self.policies: Mapping[str, Policy | None] = {"actor": self.policy}
+        self._cache = ReferenceCache() if reference and job.config.model.peft is None else None
+        self._reference = Reference(job, self.policy) if reference and self._cache is None else None
+
+    def begin(self, step: int) -> None:
+        """Have the reference's log-probabilities ready."""
+        if self._cache is None:
+            return
+        place = storage.join(self.job.folder, "work", "reference.npz")
+        if gathered(storage.exists(place))[0]:
+            self._cache.read(place)
+            return
+        policy = self.job.policy("reference") if step else self.policy  # before the first step they are the same
+        everything = [*(self.batch(number) for number in range(1, self.steps + 1)), self.data.validation]
+        self._cache.fill(policy, everything, self.layout, lambda: self.job.life.marks.mark(step, "data"))
+        if self.job.first:
+            self._cache.write(place)
+        gathered(None)  # all go on with the same
+
+    def batch(self, number: int) -> list[Example]:
+        """Return the examples of step `number`, from 1."""
+        return self.data.train.batch(number - 1)
+
+    def complete(self, examples: Sequence[Example]) -> list[Example]:
+        """Return examples with the fields the loss reads, which only models know."""
+        if self._cache is not None:
+            return self._cache.annotated(examples)
+        return self._reference.annotated(examples) if self._reference is not None else list(examples)
+
+    def step(self, number: int) -> Outcome:
+        """Take one optimizer step."""
+        examples = self.complete(self.batch(number))
+        over = counts(examples)
+        return outcome([update(self.policy, examples, self.layout, self.loss, over)], int(over["tokens"]))
+
+    def validate(self) -> dict[str, float]:
+        """Return the loss and its metrics on held-out examples."""
+        held = self.complete(self.data.validation)
+        return evaluate(self.policy, held, self.layout, self.loss) if held else {}
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: a step's batch depends on its number alone."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing to take."""
+
+    def export(self, folder: str) -> None:
+        """Write the policy."""
+        if self.policy is not None:
+            self.policy.export(folder)
+
+
+def update(
+    policy: Policy | None, examples: Sequence[Example], layout: Layout, loss: Loss, over: Mapping[str, float]
+) -> StepResult:
+    """Take one optimizer step on the ranks that hold a policy; return what it came to on all."""
+    came: StepResult | None = None
+    if policy is not None:
+        came = policy.train_step(layout.batches(examples, policy.data_rank, policy.data_ranks), loss, over)
+    results: list[StepResult | None] = gathered(came)
+    return next(one for one in results if one is not None)
