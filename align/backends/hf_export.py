@@ -52,10 +52,10 @@ def named_weights(policy: HuggingFacePolicy) -> Iterator[tuple[str, Tensor]]:
 def _tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
     """Give parameters, tied ones once, and the buffers that belong into files."""
     yield from model.named_parameters()
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    for name, value in model.state_dict().items():
-        if name not in parameters and isinstance(value, Tensor) and value.is_floating_point() and "absmax" not in name:
-            yield name, value
+    for path, module in model.named_modules():
+        for name, value in module.named_buffers(recurse=False):
+            if value.is_floating_point() and name not in module._non_persistent_buffers_set:
+                yield f"{path}.{name}", value
 
 
 def _as_written(model: Any, name: str, weight: Tensor) -> Iterator[tuple[str, Tensor]]:
