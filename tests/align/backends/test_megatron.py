@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from peft import load_peft_weights, set_peft_model_state_dict
 
+from align.backends.hf import HuggingFacePolicy
 from tests.align.backends import megatron_cases as cases
 from tests.align.backends import megatron_oracle as oracle
 from tests.pretrain.mcore import ranks
@@ -59,6 +61,18 @@ def test_loss_and_gradient_norm_are_those_of_transformers(place, alone, name):
     loss, norm = oracle.step(oracle.seen(model), "lm", model.parameters())
     assert alone[name]["curve"][0][0] == pytest.approx(loss, abs=1e-5)
     assert alone[name]["curve"][0][1] == pytest.approx(norm, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [*cases.MODELS, "lora llama", "lora qwen2", "lora gpt2", "value", "reward"])
+def test_both_backends_train_alike(place, alone, name):
+    """Loss, gradient norm, learning rate and metrics of three steps."""
+    head = name if name in ("value", "reward") else "lm"
+    folder = name.removeprefix("lora ")
+    policy = HuggingFacePolicy(cases.settings(f"{place}/{folder}", head, lora=name != folder))
+    if name != folder:
+        set_peft_model_state_dict(policy.adapters.model, load_peft_weights(f"{place}/{folder}-peft"))
+    for got, wanted in zip(alone[name]["curve"], cases.curve(policy), strict=True):
+        assert got == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", cases.MODELS)
@@ -227,6 +241,10 @@ TWO: dict[str, dict[str, Any]] = {
     "tensor": {"model": "llama", "parallel": {"tensor": 2, "sequence": False}, "save": "tensor-saved"},
     "sequence": {"model": "llama", "parallel": {"tensor": 2}},
     "pipeline": {"model": "llama", "parallel": {"pipeline": 2}, "save": "pipeline-saved"},
+    "pipeline, interleaved": {
+        "model": "llama", "parallel": {"pipeline": 2, "virtual_pipeline": 2}, "batches": {"each": 3},
+    },
+    "adapters, interleaved": {"model": "llama", "lora": True, "parallel": {"pipeline": 2, "virtual_pipeline": 2}},
     "data": {"model": "llama"},
     "data, packed, one rank idle at last": {"model": "llama", "batches": {"each": 3, "width": 33}},
     "data, distributed optimizer, overlapping": {
