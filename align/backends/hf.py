@@ -19,6 +19,7 @@ from align.backends.hf_logprobs import most_likely, token_logprobs
 from align.backends.hf_model import fingerprint, open_model
 from align.backends.hf_network import Network
 from align.backends.hf_optimizer import Trainer
+from align.backends.hf_probe import EXAMPLES
 from align.backends.hf_ranks import Ranks
 from align.backends.peft_adapters import LibraryAdapters
 from align.backends.peft_bottleneck import Bottlenecks
@@ -60,7 +61,12 @@ class HuggingFacePolicy:
 
     @property
     def model(self) -> Any:
-        """The transformers model, for an engine that shares its weights; of a rank with others, its shards."""
+        """The transformers model, adapters in it, for an engine that shares its weights; with other ranks its shards.
+
+        Raises ModelError under p_tuning, whose virtual tokens come from outside.
+        """
+        if self.adapters is not None and self.adapters.virtual:
+            raise ModelError("p_tuning's virtual tokens are not in the model: nothing can be generated with it alone")
         return self.network.inner
 
     @property
@@ -79,10 +85,16 @@ class HuggingFacePolicy:
             if self.head != "lm":
                 network.scorer.float()
             return network
-        source = dict[str, Tensor]()
-        if ranks.rank == 0:
-            whole = self._built(kept, weights=True)
-            source = {**dict(whole.named_parameters()), **dict(whole.named_buffers())}
+        source, failure = dict[str, Tensor](), ""
+        try:
+            if ranks.rank == 0:
+                whole = self._built(kept, weights=True)
+                source = {**dict(whole.named_parameters()), **dict(whole.named_buffers())}
+        except ModelError as error:
+            failure = str(error)
+        failure = ranks.told(failure)
+        if failure:
+            raise ModelError(failure)
         network = self._built(kept, weights=False)
         if self.head != "lm":
             network.scorer.float()
@@ -116,12 +128,12 @@ class HuggingFacePolicy:
         return self.sharded or self.dtype == torch.float32 or scoring
 
     def _limits(self) -> Limits:
-        config = self.model.config.get_text_config()
-        rows = self.model.get_input_embeddings().weight.shape[0]
+        config = self.network.inner.config.get_text_config()
+        rows = self.network.inner.get_input_embeddings().weight.shape[0]
         positions = getattr(config, "max_position_embeddings", None)
         if self.adapters is not None and self.adapters.virtual:
             return Limits(self.settings.start_from, rows, positions, self.adapters.virtual, packs=False)
-        attention = self.model.config._attn_implementation
+        attention = self.network.inner.config._attn_implementation
         cheap = attention == "flash_attention_2" or (attention == DOCUMENTS and self.ranks.device.type == "cpu")
         limits = Limits(self.settings.start_from, rows, positions, packed=cheap)
         return dataclasses.replace(limits, packs=self._packs(limits))
@@ -129,8 +141,6 @@ class HuggingFacePolicy:
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _packs(self, limits: Limits) -> bool:
         """Tell whether a sequence gets the same from this model behind another one as alone, by trying."""
-        from align.backends.probe import EXAMPLES
-
         ways = (dataclasses.replace(limits, packs=packs, packed=packs) for packs in (False, True))
         apart, together = (
             self.network(inputs(padded(EXAMPLES), way, self.ranks.device, self.head == "reward")).float()

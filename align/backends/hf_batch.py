@@ -78,8 +78,8 @@ def inputs(batch: TokenBatch, limits: Limits, device: torch.device, last: bool =
         cells = starts[places // steps] + places % steps
     if limits.virtual:
         cells = cells + (cells // tokens.shape[1] + 1) * limits.virtual
-    moved = (None if each is None else each.to(device, non_blocking=True) for each in (tokens, positions))
-    return Inputs(*moved, documents, *(each.to(device, non_blocking=True) for each in (cells, places)))  # type: ignore[arg-type]
+    there, at, put = (each.to(device, non_blocking=True) for each in (tokens, cells, places))
+    return Inputs(there, None if positions is None else positions.to(device, non_blocking=True), documents, at, put)
 
 
 def _one_a_row(batch: TokenBatch) -> bool:
