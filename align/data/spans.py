@@ -44,8 +44,7 @@ class Finder:
         return found
 
     def _after_header(self, text: str, messages: Sequence[Message], number: int) -> Span | None:
-        """Return what follows the header that the template writes before an answer to come; None where it cannot be
-        told.
+        """Return what follows the header of an answer to come, None where it cannot be told.
 
         Of a header that the text has in part (it opens a thought, which the answer has not), what follows that part.
         """
@@ -77,16 +76,14 @@ class Finder:
         between, found = pieces[0::2], [int(n) for n in pieces[1::2]]
         if not text.startswith(between[0]) or not set(numbers) <= set(found):
             raise self._hidden(numbers[0])
-        place, done, at = len(between[0]), 0, {}
+        place, at = len(between[0]), {}
         for number, after in zip(found, between[1:]):
             stop = text.rfind(after, place) if number == found[-1] else text.find(after, place)
             if stop < 0:
                 raise self._hidden(number)
             end = self.special.match(text, stop)
-            header = self.render(messages[:number], True).removeprefix(self.render(messages[:number], False))
-            written = text.rfind(header, done, place)  # before what the template puts in by itself, as an empty thought
-            at[number] = Span(place if written < 0 else written + len(header), end.end() if end else stop)
-            done, place = stop, stop + len(after)
+            at[number] = Span(place, end.end() if end else stop)
+            place = stop + len(after)
         return [at[number] for number in numbers]
 
     def _hidden(self, number: int) -> Unfit:
