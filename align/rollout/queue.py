@@ -2,8 +2,9 @@
 
 A number in the job's store (torch's TCPStore) says how many chunks were taken; `add` is atomic, so a chunk is taken
 once, by whoever is free. The longest go first and chunks become smaller towards the end (guided self-scheduling,
-Polychronopoulos and Kuck 1987): what is left to wait for at the end is one small chunk of short completions. Which
-worker completes a request does not change its tokens.
+Polychronopoulos and Kuck 1987): what is left to wait for at the end is a small chunk of short completions. Chunks of
+one would leave still less, but a batch of one is drawn at several times the cost a token, so all would end later.
+Which worker completes a request does not change its tokens.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ def chunks(requests: Sequence[Request], expected: Sequence[float], chunk: int, w
     """Cut requests into chunks, in the order they are taken: the same on every worker.
 
     Longest first; requests of one prompt stay together, as a prompt is read once a chunk. At most `chunk` requests
-    each, and at most half of a worker's share of what is left.
+    each; once a worker's share of what is left is less, that, but not below a quarter of `chunk`.
     """
     order = sorted(range(len(requests)), key=lambda i: (-expected[i], -len(requests[i].prompt), i))
     cut: list[list[int]] = []
     at = 0
     while at < len(order):
-        size = max(1, min(chunk, (len(order) - at) // (2 * workers)))
+        size = min(chunk, max(1, chunk // 4, (len(order) - at) // workers))
         cut.append(order[at : at + size])
         at += size
     return cut
