@@ -19,6 +19,7 @@ from align.data.record import Message, Unfit
 from align.errors import AlignSettingsError, DataError
 from align.methods.iterated import Iterated, Phase
 from align.objectives import PreferenceLoss, SftLoss
+from align.rewards.judge import Judge
 from align.run.evaluate import of_logprobs
 from align.run.job import Job
 from align.run.measure import gathered, measure
@@ -62,6 +63,10 @@ class ConstitutionalMethod(Iterated):
         """Return the phases that the configuration names."""
         self.settings = self.job.config.settings
         self.principles = principles(self.settings.constitution)
+        self.judges: dict[str, Judge] = {}
+        if self.settings.judge_url:
+            asked = {one.preference for one in self.principles}
+            self.judges = {one: Judge(self.settings.judge_url, self.settings.judge_model, one) for one in asked}
         known = {
             "sft": Phase("revisions", SftLoss(), self.revised),
             "dpo": Phase("verdicts", PreferenceLoss(Dpo(beta=self.settings.beta)), self.judged, reference=True),
@@ -116,8 +121,10 @@ class ConstitutionalMethod(Iterated):
 
     def _answered(self, prompts: Sequence[Prompt], asked: Sequence[tuple[Message, ...]], *which: object) -> list[str]:
         """Return what the critic says to conversations: a server's model, else the policy itself."""
-        if self.judge is not None:
-            return list(gathered(self.judge.answers(asked) if self.job.first else None)[0])
+        if self.judges:
+            critic = next(iter(self.judges.values())).chat
+            said = [[{"role": one.role, "content": one.content} for one in turns] for turns in asked]
+            return list(gathered(critic.ask(said, str) if self.job.first else None)[0])
         turned = [replace(prompt, tokens=self._fit(turns)) for prompt, turns in zip(prompts, asked)]
         return [one.text for one in self.rollouts.draw(turned, 1, *which).completions]
 
@@ -127,16 +134,27 @@ class ConstitutionalMethod(Iterated):
         return self.job.chat.prompt(turns)[-(config.model.max_length - config.rollouts.max_tokens) :]
 
     def _verdicts(self, pairs: Sequence[tuple[Prompt, str, str]]) -> list[float]:
-        """Return for each pair the probability that the first answer is the better, over both orders of showing them."""
-        asked = []
-        for prompt, a, b in pairs:
-            question = self._principle(prompt, "preference").preference
-            asked += [VERDICT.format(question=question, request=prompt.text, a=x, b=y) for x, y in ((a, b), (b, a))]
-        if self.judge is not None:
-            given = gathered([self.judge.verdict(one) for one in asked] if self.job.first else None)[0]
-        else:
-            given = self._own_verdicts(asked)
+        """Return for each pair the probability that the first answer is better, over both orders of showing them."""
+        questions = [self._principle(prompt, "preference").preference for prompt, _, _ in pairs]
+        if self.judges:
+            return list(gathered(self._judged_elsewhere(pairs, questions) if self.job.first else None)[0])
+        asked = [
+            VERDICT.format(question=question, request=prompt.text, a=x, b=y)
+            for (prompt, a, b), question in zip(pairs, questions)
+            for x, y in ((a, b), (b, a))
+        ]
+        given = self._own_verdicts(asked)
         return [(given[2 * i] + 1 - given[2 * i + 1]) / 2 for i in range(len(pairs))]
+
+    def _judged_elsewhere(self, pairs: Sequence[tuple[Prompt, str, str]], questions: Sequence[str]) -> list[float]:
+        """Return what a server's model prefers, asked by each principle."""
+        shares = [0.5] * len(pairs)
+        for question, judge in self.judges.items():
+            mine = [i for i, one in enumerate(questions) if one == question]
+            found = judge.preferences([(pairs[i][0].text, *pairs[i][1:]) for i in mine])
+            for i, share in zip(mine, found):
+                shares[i] = share
+        return shares
 
     def _own_verdicts(self, asked: Sequence[str]) -> list[float]:
         """Return the policy's probability of A against B (Bai et al. 2022, section 4.1)."""
@@ -144,10 +162,7 @@ class ConstitutionalMethod(Iterated):
         if len(letters[0]) != 1 or len(letters[1]) != 1:
             raise DataError("the tokenizer has no single tokens for A and B, by which the model would judge")
         questions = [self._fit((Message("user", one),)) for one in asked]
-        sides = [
-            Example("", tuple(TokenSequence(np.append(q, letter), np.arange(len(q) + 1) == len(q)) for letter in letters))
-            for q in questions
-        ]
+        sides = [Example("", tuple(_followed(question, letter) for letter in letters)) for question in questions]
         given = measure(self.policy, sides, self.layout, of_logprobs)
         return [float(1 / (1 + np.exp(b[-1] - a[-1]))) for a, b in given]
 
@@ -158,6 +173,10 @@ class ConstitutionalMethod(Iterated):
         except Unfit:
             return None
         return one if answer.strip() and len(one.tokens) <= self.job.config.model.max_length else None
+
+
+def _followed(question: np.ndarray, letter: list[int]) -> TokenSequence:
+    return TokenSequence(np.append(question, letter), np.arange(len(question) + 1) == len(question))
 
 
 def _sample(prompt: Prompt, text: str, length: int) -> Sample:

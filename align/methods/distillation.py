@@ -26,7 +26,7 @@ class DistillationMethod(Offline):
     def __init__(self, job: Job):
         self.settings = job.config.settings
         super().__init__(job, DistillationLoss(self.settings))
-        self.teacher = job.policy("teacher", self.settings.teacher, peft=False)
+        self.teacher = job.policy("reference", self.settings.teacher, peft=False)
         self.rollouts = Rollouts(job, self.policy) if self.settings.on_policy else None
 
     def batch(self, number: int) -> list[Example]:

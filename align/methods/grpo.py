@@ -40,15 +40,16 @@ class GrpoMethod(Online):
                 f"step {number}: in {seen} completions of {batches} batches no prompt earned rewards that differ, so "
                 "there is nothing to learn; grpo.max_draws allows no more"
             )
-        accepted = len(kept.rewards) / seen
-        return kept.take(range(min(wanted, len(kept.rewards)))), facts | {"acceptance": accepted, "draws": float(batches)}
+        facts |= {"acceptance": len(kept.rewards) / seen, "draws": float(batches)}
+        return kept.take(range(min(wanted, len(kept.rewards)))), facts
 
     def _shaped(self, drawn: Experience) -> Experience:
         """Add the penalty of overlong completions to their rewards."""
         if not self.settings.overlong:
             return drawn
         lengths = torch.tensor([len(rollout.tokens) for rollout in drawn.rollouts])
-        penalty = overlong_penalty(lengths, self.job.config.rollouts.max_tokens, self.settings.overlong).double().numpy()
+        limit = self.job.config.rollouts.max_tokens
+        penalty = overlong_penalty(lengths, limit, self.settings.overlong).double().numpy()
         return drawn.with_rewards(drawn.rewards + penalty, overlong=penalty)
 
     def _informative(self, drawn: Experience) -> Experience:

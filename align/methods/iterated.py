@@ -53,11 +53,15 @@ class Iterated:
         raise NotImplementedError
 
     def begin(self, step: int) -> None:
-        """Nothing: `step` makes or reads what it needs."""
+        """Complete the watched prompts by the model as it is before training; `step` makes or reads what it needs."""
+        self.number = step
+        if step == 0:
+            self.validate()
 
     def step(self, number: int) -> Outcome:
         """Take one optimizer step; the first of a phase makes its data."""
         at, within = divmod(number - 1, self.each)
+        self.number = number
         samples, facts = self._enter(at, within) if at != self.phase else ([], {})
         examples = self._batch(within)
         over = counts(examples)
@@ -69,7 +73,7 @@ class Iterated:
     def _enter(self, at: int, within: int) -> tuple[list[Sample], dict[str, float]]:
         """Have a phase's examples ready: made at its beginning, read where a run goes on in its middle."""
         phase, folder = self.phases[at], storage.join(self.job.folder, "work", "phases", str(at + 1))
-        self.phase, samples, facts = at, [], {}
+        self.phase = at
         place = storage.join(folder, "examples.npz")
         if within:
             self._examples = read_examples(place)
@@ -100,7 +104,7 @@ class Iterated:
 
     def validate(self) -> dict[str, float]:
         """Complete the watched prompts, and return what they earn."""
-        return self.rollouts.watched(self.data.watched, 0)
+        return self.rollouts.watch(self.data.watched, self.number)
 
     def state(self) -> dict[str, Any]:
         """Nothing: a step's batch depends on its number and its phase's data."""

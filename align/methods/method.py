@@ -53,10 +53,11 @@ class Method(Protocol):
 
 def outcome(results: Sequence[StepResult], tokens: int, **more: float) -> Outcome:
     """Return the means over the optimizer steps of one step."""
-    names = dict.fromkeys(name for result in results for name in result.metrics)
-    metrics = {name: sum(r.metrics[name] for r in results if name in r.metrics) / sum(name in r.metrics for r in results)
-               for name in names}  # fmt: skip
-    metrics |= {
+    found: dict[str, list[float]] = {}
+    for result in results:
+        for name, value in result.metrics.items():
+            found.setdefault(name, []).append(value)
+    metrics = {name: sum(values) / len(values) for name, values in found.items()} | {
         "loss": sum(result.loss for result in results) / len(results),
         "grad_norm": sum(result.grad_norm for result in results) / len(results),
         "lr": results[-1].lr,

@@ -11,7 +11,7 @@ from align.objectives import counts
 from align.policy import Head, Loss, Policy, StepResult
 from align.run.evaluate import evaluate
 from align.run.job import Job
-from align.run.measure import gathered
+from align.run.measure import Layout, gathered
 from align.run.reference import Reference, ReferenceCache
 from millrace import storage
 
@@ -82,10 +82,11 @@ class Offline:
 
 
 def update(
-    policy: Policy | None, examples: Sequence[Example], layout: Any, loss: Loss, over: Mapping[str, float]
+    policy: Policy | None, examples: Sequence[Example], layout: Layout, loss: Loss, over: Mapping[str, float]
 ) -> StepResult:
     """Take one optimizer step on the ranks that hold a policy; return what it came to on all."""
-    came = None
+    came: StepResult | None = None
     if policy is not None:
         came = policy.train_step(layout.batches(examples, policy.data_rank, policy.data_ranks), loss, over)
-    return next(one for one in gathered(came) if one is not None)
+    results: list[StepResult | None] = gathered(came)
+    return next(one for one in results if one is not None)

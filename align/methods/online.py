@@ -112,7 +112,8 @@ class Online:
         if self.at_once:
             return with_rows(examples, old_logprobs=stacked(examples, "generated_logprobs"))
         examples = with_fields(examples, "old_logprobs", measure(self.actor, examples, self.layout, of_logprobs))
-        old, generated, mask = stacked(examples, "old_logprobs"), stacked(examples, "generated_logprobs"), masks(examples)
+        old, generated = (stacked(examples, name) for name in ("old_logprobs", "generated_logprobs"))
+        mask = masks(examples)
         self.parity = self.rollouts.compare(old, generated, mask, drawn.rollouts)
         if self.fresh:
             return examples
@@ -139,12 +140,7 @@ class Online:
 
     def validate(self) -> dict[str, float]:
         """Complete the watched prompts, and return what they earn."""
-        if not self.data.watched:
-            return {}
-        seen = self.rollouts.draw(self.asked(self.data.watched), 1, "watched")
-        if self.job.table is not None:
-            self.job.table.add(self.number, seen.samples(WATCHED))
-        return seen.facts()
+        return self.rollouts.watch(self.asked(self.data.watched), self.number)
 
     def state(self) -> dict[str, Any]:
         """Return how many batches of prompts were drawn."""
@@ -165,5 +161,6 @@ def unfinished_left_out(examples: Sequence[Example], drawn: Experience) -> list[
     made = []
     for example, rollout in zip(examples, drawn.rollouts, strict=True):
         (one,) = example.sequences
-        made.append(example if rollout.finish == "stop" else replace(example, sequences=(replace(one, mask=one.mask & False),)))
+        ended = rollout.finish == "stop"
+        made.append(example if ended else replace(example, sequences=(replace(one, mask=np.zeros_like(one.mask)),)))
     return made

@@ -31,7 +31,8 @@ class PpoMethod(Online):
         super().__init__(
             job, PpoLoss(settings), settings.group_size, settings.epochs, settings.minibatches, settings.kl != 0
         )
-        optimizer = replace(job.config.optimizer, lr=settings.critic_lr, min_lr=min(settings.critic_lr, job.config.optimizer.min_lr))
+        lr = settings.critic_lr
+        optimizer = replace(job.config.optimizer, lr=lr, min_lr=min(lr, job.config.optimizer.min_lr))
         updates = self.steps * settings.epochs * settings.minibatches
         self.critic = job.policy(
             "critic", settings.critic or settings.reward_model, "value", optimizer=optimizer, steps=updates

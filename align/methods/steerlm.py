@@ -1,4 +1,4 @@
-"""SteerLM (Dong et al. 2023): attributes in the prompt; and SteerLM 2.0 (Wang et al. 2024, section 5), which checks them."""
+"""SteerLM (Dong et al. 2023): attributes in the prompt; and SteerLM 2.0 (Wang et al. 2024), which checks them."""
 
 from __future__ import annotations
 
@@ -37,9 +37,12 @@ class SteerLmMethod(Online):
         super().__init__(job, SteerLmLoss(), self.settings.group_size)
         self.prior = Reference(job, self.actor)
         self.names = self.settings.attributes or _rated(self.data.train.items[0])
-        self.judge = job.policy(
-            "reward", self.settings.reward_model, "reward", outputs=len(self.names), peft=False
-        )
+        self.judge = job.policy("reward", self.settings.reward_model, "reward", outputs=len(self.names), peft=False)
+
+    @property
+    def at_once(self) -> bool:
+        """Never: this loss has no ratios that would show whether generator and trainer agree."""
+        return False
 
     def asked(self, prompts: list[Prompt]) -> list[Prompt]:
         """Return prompts that ask for their records' attributes."""
@@ -73,7 +76,8 @@ class SteerLmMethod(Online):
 def _rated(prompt: Prompt) -> tuple[str, ...]:
     numbers = [name for name, value in prompt.task.items() if isinstance(value, int | float)]
     if not numbers:
-        raise AlignSettingsError(f"no record has a rated attribute; the first has {', '.join(prompt.task) or 'nothing'}")
+        found = ", ".join(prompt.task) or "nothing"
+        raise AlignSettingsError(f"no record has a rated attribute; the first has {found}")
     return tuple(numbers)
 
 

@@ -25,7 +25,10 @@ class Checkpoints:
     ranks of the job together. A save blocks until it is on the disk.
     """
 
-    def __init__(self, folder: Folder, about: Mapping[str, Any], policies: Mapping[str, Policy | None], versions: Mapping[str, str]):
+    def __init__(
+        self, folder: Folder, about: Mapping[str, Any], policies: Mapping[str, Policy | None],
+        versions: Mapping[str, str],
+    ):  # fmt: skip
         self.folder, self.about, self.policies, self.versions = folder, dict(about), policies, dict(versions)
         self._rank = dist.get_rank() if dist.is_initialized() else 0
 

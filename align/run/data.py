@@ -89,5 +89,3 @@ def renamed(examples: Sequence[Example], names: dict[str, str], **default: float
         dataclasses.replace(one, fields=default | {names.get(name, name): value for name, value in one.fields.items()})
         for one in examples
     ]
-
-

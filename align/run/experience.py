@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from align.batch import Example, TokenSequence
-from align.data.dataset import Prompt
+from align.data.examples import Prompt
 from align.rewards.reward import Completion
 from align.rollout.generator import Request, Rollout
 from align.run.samples import Sample
@@ -30,7 +31,7 @@ class Experience:
     @property
     def group(self) -> Tensor:
         """Return int64 (n,): which prompt a completion answers."""
-        return torch.tensor(np.cumsum([i > 0 and self.prompts[i] is not self.prompts[i - 1] for i in range(len(self.prompts))]))
+        return torch.tensor(np.cumsum([0, *(a is not b for a, b in itertools.pairwise(self.prompts))]))
 
     def sequences(self) -> list[TokenSequence]:
         """Return prompts with their completions, which are to be learnt; fields: generated_logprobs."""
@@ -99,7 +100,7 @@ def _sequence(prompt: Prompt, rollout: Rollout) -> TokenSequence:
     return TokenSequence(tokens, mask, {"generated_logprobs": logprobs})
 
 
-def requests(prompts: Sequence[Prompt], group_size: int, *seeds: int) -> list[Request]:
+def requests(prompts: Sequence[Prompt], group_size: int, *seeds: object) -> list[Request]:
     """Return what is asked of a generator; a completion's seed is a hash of `seeds` and its place among them."""
     wanted = [prompt for prompt in prompts for _ in range(group_size)]
     return [Request(prompt.tokens, _seed(*seeds, prompt.id, place)) for place, prompt in enumerate(wanted)]

@@ -65,4 +65,5 @@ class Job:
             start_from or model.start_from, head, outputs, model, optimizer, steps, config.parallel,
             config.training.seed, config.rollouts.temperature or 1.0, ranks,
         )  # fmt: skip
+        assert model.backend != "auto"
         return open_policy(settings, model.backend) if self.placed.holds(role) else None

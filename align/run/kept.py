@@ -47,6 +47,6 @@ def read_examples(url: str) -> list[Example]:
     fields = {name.removeprefix("field/"): values for name, values in columns.items() if name.startswith("field/")}
     each = int(columns["each"])
     return [
-        Example(str(name), tuple(sequences[i * each : (i + 1) * each]), {key: values[i] for key, values in fields.items()})
+        Example(str(name), tuple(sequences[i * each : (i + 1) * each]), {key: row[i] for key, row in fields.items()})
         for i, name in enumerate(columns["ids"])
     ]

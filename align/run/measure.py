@@ -39,8 +39,9 @@ class Layout:
 
 
 def measure(
-    policy: Policy | None, examples: Sequence[Example], layout: Layout, of: Of, per: Literal["token", "sequence"] = "token"
-) -> list[list[np.ndarray]]:
+    policy: Policy | None, examples: Sequence[Example], layout: Layout, of: Of,
+    per: Literal["token", "sequence"] = "token",
+) -> list[list[np.ndarray]]:  # fmt: skip
     """Return what `of` gives for each sequence of each example, on every rank: float32 (length - 1, ...), or (...).
 
     Called by all ranks of the job together; `policy` is None on those that hold none of it. `of` returns a tensor a

@@ -98,4 +98,3 @@ def with_fields(examples: Sequence[Example], name: str, values: Sequence[Sequenc
 
 def _key(one: TokenSequence) -> bytes:
     return xxhash.xxh3_128_digest(np.ascontiguousarray(one.tokens).tobytes())
-

@@ -58,6 +58,13 @@ class Rollouts:
         rewards, by_name = self._rewarded(completions)
         return Experience(tuple(answered), tuple(collected.rollouts), tuple(completions), rewards, by_name)
 
+    def watch(self, prompts: Sequence[Prompt], step: int) -> dict[str, float]:
+        """Complete prompts for the table of samples, each time by the same random numbers; return what they earn."""
+        seen = self.draw(prompts, 1, "watched")
+        if self._job.table is not None:
+            self._job.table.add(step, seen.samples(len(prompts)))
+        return seen.facts()
+
     def _completion(self, prompt: Prompt, rollout: Rollout) -> Completion:
         text = self._job.chat.tokenizer.decode(rollout.tokens.tolist(), skip_special_tokens=True)
         return Completion(prompt.text, text, prompt.tokens, rollout.tokens, rollout.finish == "stop", prompt.task)

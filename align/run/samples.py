@@ -14,7 +14,7 @@ SAMPLES = "samples.jsonl"
 
 @dataclass(frozen=True)
 class Sample:
-    """One completion. Step 0 holds those of the watched prompts before training, the same prompts' later ones follow."""
+    """One completion. Step 0 holds those of the watched prompts before training; their later ones follow."""
 
     prompt_id: str
     prompt: str

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from align.config import Config
+from align.config import Config, Peft
 from align.errors import AlignSettingsError, ModelError
 from align.run.worker import COMMAND
 from millrace import __version__, storage
@@ -49,7 +49,8 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
     config = dataclasses.replace(config, model=model)
     parameters = count(model.start_from)
     backend, why = choose(config, machine, parameters)
-    config = dataclasses.replace(config, model=dataclasses.replace(model, backend=backend), parallel=_ranks(config, machine))
+    model = dataclasses.replace(model, backend=backend)
+    config = dataclasses.replace(config, model=model, parallel=_ranks(config, machine))
     check(config)
     data = RunData(config, open_chat(config), cache)
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=data.steps))
@@ -65,7 +66,7 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
     training = config.training
     lines = (
         f"method     {config.method}",
-        f"model      {model.start_from}, {parameters / 1e6:,.1f} M parameters" + (f", {model.peft.kind}" if model.peft else ""),
+        f"model      {model.start_from}, {parameters / 1e6:,.2f} M parameters" + _with(model.peft),
         why.replace("backend", "backend   ", 1),
         f"machine    {machine}; {config.parallel.ranks} ranks",
         *data.describe(),
@@ -108,8 +109,9 @@ def base_model(start_from: str) -> str:
 
 def open_chat(config: Config) -> Chat:
     """Load the tokenizer, with the chat template the configuration names. Raises ModelError, DataError."""
-    from align.data.chat import Chat
     from transformers import AutoTokenizer
+
+    from align.data.chat import Chat
 
     folder = config.model.tokenizer or config.model.start_from
     try:
@@ -117,6 +119,10 @@ def open_chat(config: Config) -> Chat:
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder} holds no tokenizer: {' '.join(str(error).split())[:200]}") from None
     return Chat(tokenizer, config.model.template)
+
+
+def _with(peft: Peft | None) -> str:
+    return f", {peft.kind}" if peft else ""
 
 
 def _ranks(config: Config, machine: Machine) -> Any:
@@ -153,7 +159,7 @@ def about(folder: str) -> dict[str, Any]:
 
 
 def write(prepared: Prepared, folder: str) -> None:
-    """Write FOLDER/run.json, by which ranks know what to do. Raises TrainingError where a run of another kind is there."""
+    """Write FOLDER/run.json, by which ranks know what to do. Raises TrainingError for a folder of another kind."""
     place = storage.join(folder, "run.json")
     if storage.exists(place) and storage.read_json(place).get("kind") != KIND:
         raise TrainingError(f"{folder} holds a run of another kind; give alignment another --output")

@@ -12,10 +12,10 @@ from align.config import Config
 from align.methods import open_method
 from align.methods.method import Method
 from align.run.checkpoints import Checkpoints
+from align.run.data import RunData
 from align.run.job import Job
 from align.run.log import AlignLine, AlignValidation
 from align.run.samples import SampleTable
-from align.run.data import RunData
 from align.run.start import about, open_chat
 from millrace import storage
 from millrace.progress import Progress
@@ -95,8 +95,9 @@ class Run:
         self.done, self.tokens = number, self.tokens + came.tokens
         self.bad += not came.applied
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.job.record.step(AlignLine(number, self.tokens, dict(came.metrics), seconds, came.tokens / max(seconds, 1e-9),
-                                       memory_bytes(device), not came.applied))  # fmt: skip
+        speed, held = came.tokens / max(seconds, 1e-9), memory_bytes(device)
+        line = AlignLine(number, self.tokens, dict(came.metrics), seconds, speed, held, not came.applied)
+        self.job.record.step(line)
         if self.job.table is not None:
             self.job.table.add(number, came.samples)
         if self.bad > self.job.config.guard.max_bad_steps:

@@ -11,7 +11,9 @@ def arguments(made: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     made.add_argument("config", help="a recipe (align-sft, align-dpo, align-grpo, ...) or a YAML file")
     made.add_argument("--output", metavar="RUN", help="the run folder (default: runs/ and the recipe's name)")
-    made.add_argument("--model", metavar="FOLDER", help="a Hugging Face folder, or a run that handed one on: model.start_from")
+    made.add_argument(
+        "--model", metavar="FOLDER", help="a Hugging Face folder, or a run that has one: model.start_from"
+    )
     made.add_argument("--data", nargs="+", metavar="FILE", help="what is learnt from: data.path")
     made.add_argument(
         "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="change a setting; repeatable"
@@ -25,8 +27,9 @@ def run(given: Any) -> int:
     """Align, or say what would be done."""
     import dataclasses
 
-    from align.report import write_report
     from align.report.summary import summary
+
+    from align.report import write_report
     from align.run import start
     from millrace import storage
     from millrace.progress import Progress
