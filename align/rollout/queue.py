@@ -80,10 +80,14 @@ def work(
 
     store: of all workers; key: of this queue, never used before. tick is called after each chunk. What the generator
     refuses is kept for `gather`, so that all ranks hear of it.
+
+    Ranks that share one model, whose passes they make together, are one worker: their generators' `team` is the
+    process group of them. Its first rank pulls for all and keeps what was drawn.
     """
+    team = getattr(generator, "team", None)
     began, busy, taken, failed = time.perf_counter(), 0.0, 0, ""
     done: dict[int, Rollout] = {}
-    while not failed and (number := store.add(key, 1) - 1) < len(cut):
+    while not failed and (number := _pull(store, key, team)) < len(cut):
         start = time.perf_counter()
         try:
             made = generator.generate([requests[i] for i in cut[number]], sampling)
@@ -93,7 +97,27 @@ def work(
         busy += time.perf_counter() - start
         taken += 1
         tick()
-    return Work(done, busy, time.perf_counter() - began, taken, failed)
+    return Work(done if _leads(team) else {}, busy, time.perf_counter() - began, taken, failed)
+
+
+def _pull(store: Any, key: str, team: Any) -> int:
+    """Return the number of the next chunk, the same on all ranks of a team."""
+    if team is None:
+        return int(store.add(key, 1)) - 1
+    import torch
+    import torch.distributed as dist
+
+    number = torch.tensor([store.add(key, 1) - 1 if _leads(team) else 0])
+    dist.broadcast(number, group=team, group_src=0)
+    return int(number)
+
+
+def _leads(team: Any) -> bool:
+    if team is None:
+        return True
+    import torch.distributed as dist
+
+    return dist.get_rank(team) == 0
 
 
 @dataclass(frozen=True)
@@ -164,8 +188,9 @@ def collect(
 ) -> Collected:  # fmt: skip
     """Complete requests on all workers; called by all ranks of the group together, with the same requests.
 
-    generator: None on ranks that are no worker. expected: tokens of each completion, as far as known. A worker that
-    dies leaves the others waiting in `gather`, until the job's watchdog ends them.
+    generator: None on ranks that are no worker. workers: how many there are, a team counted once. expected: tokens of
+    each completion, as far as known. A worker that dies leaves the others waiting in `gather`, until the job's
+    watchdog ends them.
     """
     cut = chunks(requests, expected or [0.0] * len(requests), chunk, workers)
     mine = None if generator is None else work(requests, sampling, generator, store, key, cut, tick)
