@@ -117,7 +117,7 @@ def _leads(team: Any) -> bool:
         return True
     import torch.distributed as dist
 
-    return dist.get_rank(team) == 0
+    return bool(dist.get_rank(team) == 0)
 
 
 @dataclass(frozen=True)
