@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import torch
 from transformers.cache_utils import DynamicLayer
 
@@ -24,7 +26,7 @@ def test_a_roomy_layer_is_a_dynamic_layer_that_copies_less():
         assert ours.get_seq_length() == theirs.get_seq_length()
         assert ours.get_mask_sizes(1) == theirs.get_mask_sizes(1)
         places.append(ours.keys.untyped_storage().data_ptr())
-    moved = sum(one != two for one, two in zip(places, places[1:]))
+    moved = sum(one != two for one, two in itertools.pairwise(places))
     assert moved <= 4  # made, two selections, and one growth
 
 
