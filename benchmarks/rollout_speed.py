@@ -8,7 +8,7 @@ from benchmarks import ours_generate
 from benchmarks.measure import run
 from benchmarks.report import ratio, setting, spread, table, write_result
 
-TOKENS = 128  # of a completion
+TOKENS = 64  # of a completion
 
 
 def main() -> None:
