@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,8 @@ def run(config: Config, folder: Path, kill_in: int = 0, signal_in: int = 0, life
     if life.place.world > 1:
         torch.distributed.barrier()
     given = json.loads((folder / "run.json").read_text())["config"]
-    try:
+    with suppress(Killed):
         train(build(Config, given), str(folder), life)
-    except Killed:
-        pass
     return folder
 
 
