@@ -19,7 +19,7 @@ from align.rollout.generator import Request, Rollout, Sampling
 from align.rollout.queue import Collected, Lengths, collect
 from align.rollout.transfer import hand_over
 from align.run.experience import Experience, requests
-from align.run.generators import open_generator
+from align.run.generators import open_generator, shares
 from align.run.job import Job
 from align.run.measure import gathered
 from align.run.resting import using
@@ -32,6 +32,7 @@ class Rollouts:
         given = job.config.rollouts
         self._job, self._actor = job, actor
         self._generator = open_generator(job, actor)
+        self._sends = any(gathered(self._generator is not None and not shares(job, actor)))
         self._sampling = Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k, tuple(job.chat.stop))
         self._rewards = compose(self._specs(), job)
         self._lengths = Lengths()
@@ -86,9 +87,13 @@ class Rollouts:
 
     def _hand_over(self) -> None:
         """Give the generator the actor's weights, where they have changed."""
-        if self._given != (version := self._version()):
+        if self._given == (version := self._version()):
+            return
+        if self._sends:
             hand_over(self._actor, self._generator, self._job.placed)
-            self._given = version
+        elif self._generator is not None:
+            self._generator.update((), version)
+        self._given = version
 
     def begin(self, prompts: Sequence[Prompt], group_size: int, *seeds: object) -> None:
         """Begin to complete prompts with today's weights, on ranks that do nothing else; `draw` waits for them."""

@@ -92,6 +92,10 @@ def check(config: Config) -> None:
     if kind(config) == "prompts":
         sampling = Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k)
         check_sampling(sampling)
+        if config.model.peft and config.model.peft.kind == "p_tuning":
+            raise AlignSettingsError(
+                f"{config.method} completes prompts, which p_tuning's virtual tokens are no part of"
+            )
         refuse_biased(sampling, config.method)
         if config.method in REWARDED and not config.rewards and not getattr(config.settings, "reward_model", ""):
             raise AlignSettingsError(

@@ -48,7 +48,7 @@ def test_a_reward_models_scores_are_learnt(base, tmp_path):
     [
         ("dpo", "preference", {}),
         ("dpo", "preference", {"dpo": {"loss": "simpo"}}),
-        ("dpo", "preference", {"peft": {"kind": "lora"}}),
+        ("dpo", "preference", {"model": {"peft": {"kind": "lora"}}}),
         ("kto", "kto", {}),
         ("reward_model", "preference", {}),
     ],

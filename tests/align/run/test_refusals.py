@@ -47,7 +47,7 @@ def test_a_folder_of_another_run_is_refused_before_anything_is_overwritten(
     before = (folder / "run.json").read_bytes()
     given = {
         "method": ("distillation", base, path, {"distillation": {"teacher": other}}), "model": ("sft", other, path, {}),
-        "data": ("sft", base, fewer(path, tmp_path), {}), "peft": ("sft", base, path, {"peft": {}}),
+        "data": ("sft", base, fewer(path, tmp_path), {}), "peft": ("sft", base, path, {"model": {"peft": {}}}),
         "global_batch": ("sft", base, path, {"training": {"global_batch": 8}}),
     }  # fmt: skip
     method, model, place, sections = given[change]
