@@ -148,7 +148,7 @@ class Online:
             order = np.arange(len(examples))
             if self.minibatches > 1:
                 order = np.random.default_rng([self.job.config.training.seed, self.number, epoch]).permutation(order)
-            for part in np.array_split(order, self.minibatches):
+            for part in filter(len, np.array_split(order, self.minibatches)):
                 yield [examples[i] for i in part]
 
     def validate(self) -> dict[str, float]:

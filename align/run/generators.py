@@ -34,8 +34,9 @@ def open_generator(job: Job, actor: Policy | None) -> Generator | None:
     if given.engine == "http":
         from align.rollout.http import HttpGenerator
 
-        return HttpGenerator(given.url, folder=storage.join(job.folder, "work", "weights"))
-    if _megatron(job):
+        weights = storage.join(job.folder, "work", "weights")
+        return HttpGenerator(given.url, folder=weights, group=job.placed.group("generate"))
+    if _megatron(job) and actor is not None:
         from align.rollout.megatron import MegatronGenerator
 
         return MegatronGenerator(within(actor))

@@ -35,15 +35,18 @@ class Rollouts:
         given = job.config.rollouts
         self._job, self._actor = job, actor
         self._generator = open_generator(job, actor)
-        self._sends = any(gathered(self._generator is not None and not shares(job, actor)))
+        workers = gathered(None if self._generator is None else shares(job, actor))
+        self._workers = sum(one is not None for one in workers)
+        self._sends = any(one is False for one in workers)  # to a worker whose weights are not the actor's own
         self._sampling = Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k, tuple(job.chat.stop))
         self._rewards = compose(self._specs(), job)
         self._lengths = Lengths()
         self._calls, self._facts = 0, dict[str, float]()
         self._given: int | None = None  # the version of the weights that the generator has
+        self._chunk = PORTION * given.chunk if given.engine == "http" else given.chunk  # a server makes its own batches
         self._ahead: Ahead | None = None
         if given.asynchronous:
-            self._ahead = Ahead(self._generator, job.placed, job.life.store, self._sampling, given.chunk, "ahead")
+            self._ahead = Ahead(self._generator, job.placed, job.life.store, self._sampling, self._chunk, "ahead")
             self._ahead.lengths = self._lengths
 
     def _specs(self) -> list[Any]:
@@ -63,7 +66,7 @@ class Rollouts:
             self._facts = collected.facts()
             return self._experience(prompts, group_size, collected)
         asked, marks = self._requests(prompts, group_size, *seeds), self._job.life.marks
-        each = max(1, PORTION * self._job.config.rollouts.chunk * self._job.placed.workers // group_size)
+        each = max(1, PORTION * self._job.config.rollouts.chunk * self._workers // group_size)
         collections, parts = [], []
         for first in range(0, len(prompts), each):
             collected = self._collect(asked[first * group_size : (first + each) * group_size])
@@ -86,13 +89,13 @@ class Rollouts:
         """Complete requests with today's weights; what is drawn ahead ends first."""
         if self._ahead is not None:
             self._ahead.wait()
-        placed, shared = self._job.placed, self._actor if self._generator is not None else None
+        shared = self._actor if self._generator is not None else None
         self._calls += 1
         with using(shared, "weights"):
             self._hand_over()
             collected = collect(
                 asked, self._sampling, self._generator, self._job.life.store, f"rollouts {self._calls}",
-                chunk=self._job.config.rollouts.chunk, workers=placed.workers, expected=self._lengths.expected(asked),
+                chunk=self._chunk, workers=self._workers, expected=self._lengths.expected(asked),
             )  # fmt: skip
         self._lengths.learn(asked, collected.rollouts)
         return collected

@@ -108,7 +108,12 @@ def check(config: Config) -> None:
         raise AlignSettingsError(
             f"rollouts.asynchronous is for {', '.join(AHEAD)}, which weigh stale completions; {config.method} does not"
         )
-    roles(config.placement, ranks, given.asynchronous)
+    held = roles(config.placement, ranks, given.asynchronous)
+    if given.engine == "megatron" and (apart := set(held["generate"]) - set(held["actor"])):
+        raise AlignSettingsError(
+            f"rollouts.engine megatron completes prompts with the actor's own weights; placement.generate names rank "
+            f"{min(apart)}, which has none: leave the engine to auto"
+        )
 
 
 def _check_completing(config: Config) -> None:

@@ -4,7 +4,10 @@ import json
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
+from align.rollout.engines import VLLM
+from tests.align.rollout.server import Server
 from tests.align.run.runs import configuration, data, events, lines, run, same, steps, weights
 from tests.pretrain.mcore import ranks
 
@@ -50,8 +53,19 @@ def root(base, tmp_path_factory):
     add("ahead", "grpo", "prompts", AHEAD)
     add("ahead-broken", "grpo", "prompts", AHEAD, kill_in=4)
     add("ahead-broken", "grpo", "prompts", AHEAD)
-    ranks.run(2, f"{__package__}.on_ranks:several", json.loads(json.dumps(made)))
+    with Server(AutoModelForCausalLM.from_pretrained(base), VLLM) as server:
+        sections = {"engine": "http", "url": server.url}
+        add("served", "grpo", "prompts", {**CASES["grpo"][2], **TWO, "rollouts": sections})
+        ranks.run(2, f"{__package__}.on_ranks:several", json.loads(json.dumps(made)))
+        (root / "served" / "asked.json").write_text(json.dumps(server.asked | {"at once": server.most_at_once}))
     return root
+
+
+def test_two_ranks_share_one_server(root):
+    assert steps(root / "served", "reward") == pytest.approx(steps(root / "one-grpo", "reward"))
+    asked = json.loads((root / "served" / "asked.json").read_text())
+    assert asked["/collective_rpc"] == 3  # weights of the beginning, and after each step, told once
+    assert asked["at once"] > 8  # more than a chunk of completions of the trainer's own engine
 
 
 @pytest.mark.parametrize("name", ["sft", "dpo", "grpo"])

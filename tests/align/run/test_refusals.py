@@ -94,6 +94,12 @@ def test_without_rewards_there_is_nothing_to_learn_from(method, base, tmp_path):
         ("spin", "messages", {"rollouts": {"asynchronous": True}}, "asynchronous is for ppo, grpo, reinforce"),
         ("grpo", "prompts", {**PATTERN, "rollouts": {"asynchronous": True}}, "needs placement.generate"),
         ("grpo", "prompts", {**PATTERN, "placement": {"actor": "1"}}, "rank 1; there are ranks 0-0"),
+        (
+            "grpo",
+            "prompts",
+            {**PATTERN, "rollouts": {"engine": "megatron"}, "placement": {"actor": "0"}, "parallel": {"ranks": 2}},
+            "engine megatron .* names rank 1, which has none",
+        ),
         ("steerlm", "helpsteer", {"steerlm": {"version": 2}}, "needs steerlm.reward_model"),
         ("distillation", "messages", {}, "distillation.teacher is empty"),
         ("sft", "messages", {"dpo": {}}, "section dpo is another method's"),
