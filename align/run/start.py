@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from align.config import Config, Peft
-from align.errors import AlignSettingsError, ModelError
+from align.errors import ModelError
 from align.run.worker import COMMAND
 from millrace import __version__, storage
 from millrace.progress import Progress
@@ -19,8 +19,6 @@ from pretrain.run.environment import versions
 if TYPE_CHECKING:
     from align.data.chat import Chat
 
-REWARDED = ("ppo", "grpo", "reinforce", "rejection_sampling")  # learn from what earns rewards
-AHEAD = ("ppo", "grpo", "reinforce")  # may learn from completions of older weights
 KIND = "align"  # in run.json
 
 
@@ -45,6 +43,7 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
     from align.backends.choose import choose, count
     from align.backends.hf_model import fingerprint
     from align.run import models
+    from align.run.check import check
     from align.run.data import RunData
 
     config = models.found(_anywhere(config))
@@ -57,6 +56,7 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
     models.refuse_unfit(config, chat)
     data = RunData(config, chat, cache)
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=data.steps))
+    others = {one.setting: f"{one.folder} ({fingerprint(one.folder)})" for one in models.others(config)}
     about = {
         "method": config.method,
         "base model": f"{model.start_from} ({fingerprint(model.start_from)})",
@@ -65,9 +65,9 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
         "data": data.loaded.fingerprint,
         "global_batch": config.training.global_batch,
         "seed": config.training.seed,
-        "other models": {one.setting: f"{one.folder} ({fingerprint(one.folder)})" for one in models.others(config)},
+        "other models": others,
     }
-    return Prepared(config, about, (*_told(config, parameters, why, machine, about["other models"]), *data.describe()))
+    return Prepared(config, about, (*_told(config, parameters, why, machine, others), *data.describe()))
 
 
 def _told(config: Config, parameters: int, why: str, machine: Machine, others: Mapping[str, str]) -> list[str]:
@@ -86,48 +86,6 @@ def _told(config: Config, parameters: int, why: str, machine: Machine, others: M
         *(f"placement  {line}" for line in describe(roles(config.placement, ranks), ranks)),
         f"steps      {training.steps:,} of {training.global_batch} examples, {training.micro_tokens:,} tokens a pass",
     ]
-
-
-def check(config: Config) -> None:
-    """Refuse settings that do not go together. Raises AlignSettingsError."""
-    from align.rewards.compose import KINDS, compose
-    from align.rollout.placement import roles
-    from align.run.data import kind
-
-    settings, given, ranks = config.settings, config.rollouts, config.parallel.ranks
-    assert ranks is not None
-    if kind(config) == "prompts" or getattr(settings, "on_policy", 0):
-        _check_completing(config)
-    if config.method in REWARDED and not config.rewards and not getattr(settings, "reward_model", ""):
-        raise AlignSettingsError(
-            f"{config.method} has nothing to reward completions by: give rewards, a list such as [{{math: {{}}}}]. "
-            f"Rewards: {', '.join(KINDS)}"
-        )
-    compose([one for one in config.rewards if not (isinstance(one, dict) and "model" in one)])
-    if given.asynchronous and config.method not in AHEAD:
-        raise AlignSettingsError(
-            f"rollouts.asynchronous is for {', '.join(AHEAD)}, which weigh stale completions; {config.method} does not"
-        )
-    held = roles(config.placement, ranks, given.asynchronous)
-    if given.engine == "megatron" and (apart := set(held["generate"]) - set(held["actor"])):
-        raise AlignSettingsError(
-            f"rollouts.engine megatron completes prompts with the actor's own weights; placement.generate names rank "
-            f"{min(apart)}, which has none: leave the engine to auto"
-        )
-
-
-def _check_completing(config: Config) -> None:
-    """Refuse sampling that completes nothing, or that biases the method."""
-    from align.rollout.generator import Sampling
-    from align.rollout.sampling import check as check_sampling
-    from align.rollout.sampling import refuse_biased
-
-    given = config.rollouts
-    sampling = Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k)
-    check_sampling(sampling)
-    refuse_biased(sampling, config.method)
-    if config.model.peft and config.model.peft.kind == "p_tuning":
-        raise AlignSettingsError(f"{config.method} completes prompts, which p_tuning's virtual tokens are no part of")
 
 
 def open_chat(config: Config) -> Chat:

@@ -1,0 +1,49 @@
+"""Settings that do not go together, found before any weights are read."""
+
+from __future__ import annotations
+
+from align.config import Config
+from align.errors import AlignSettingsError
+from align.rewards.compose import KINDS, compose
+from align.rollout.generator import Sampling
+from align.rollout.placement import roles
+from align.rollout.sampling import check as check_sampling
+from align.rollout.sampling import refuse_biased
+from align.run.data import kind
+
+REWARDED = ("ppo", "grpo", "reinforce", "rejection_sampling")  # learn from what earns rewards
+AHEAD = ("ppo", "grpo", "reinforce")  # may learn from completions of older weights
+
+
+def check(config: Config) -> None:
+    """Refuse settings that do not go together. Raises AlignSettingsError."""
+    settings, given, ranks = config.settings, config.rollouts, config.parallel.ranks
+    assert ranks is not None
+    if kind(config) == "prompts" or getattr(settings, "on_policy", False):
+        _check_completing(config)
+    if config.method in REWARDED and not config.rewards and not getattr(settings, "reward_model", ""):
+        raise AlignSettingsError(
+            f"{config.method} has nothing to reward completions by: give rewards, a list such as [{{math: {{}}}}]. "
+            f"Rewards: {', '.join(KINDS)}"
+        )
+    compose([one for one in config.rewards if not (isinstance(one, dict) and "model" in one)])
+    if given.asynchronous and config.method not in AHEAD:
+        raise AlignSettingsError(
+            f"rollouts.asynchronous is for {', '.join(AHEAD)}, which weigh stale completions; {config.method} does not"
+        )
+    held = roles(config.placement, ranks, given.asynchronous)
+    if given.engine == "megatron" and (apart := set(held["generate"]) - set(held["actor"])):
+        raise AlignSettingsError(
+            f"rollouts.engine megatron completes prompts with the actor's own weights; placement.generate names rank "
+            f"{min(apart)}, which has none: leave the engine to auto"
+        )
+
+
+def _check_completing(config: Config) -> None:
+    """Refuse sampling that completes nothing, or that biases the method."""
+    given = config.rollouts
+    sampling = Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k)
+    check_sampling(sampling)
+    refuse_biased(sampling, config.method)
+    if config.model.peft and config.model.peft.kind == "p_tuning":
+        raise AlignSettingsError(f"{config.method} completes prompts, which p_tuning's virtual tokens are no part of")
