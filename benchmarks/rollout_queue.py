@@ -128,8 +128,8 @@ def main() -> None:
             f"{REAL_COUNT} completions, 2 workers of one thread each on this machine's cores. It ends at one of "
             f"{ours.STOPS} of {ours.VOCABULARY} tokens, so lengths are geometric, no heavy tail: median "
             f"{statistics.median(drawn):.0f}, longest {max(drawn)} of at most {REAL_MAX_TOKENS}. Both sides drew the "
-            "same tokens. Other work ran on the same cores, so costs are CPU seconds of both workers; smaller chunks at "
-            "the end cost more a token.\n",
+            "same tokens. Other work ran on the same cores, so costs are CPU seconds of both workers; smaller chunks "
+            "at the end cost more a token.\n",
             table([*head[:3], "CPU s, of the static split's"], rows(2, found, "cpu")),
             "\nTarget: idle below 5 % with the queue, with 2 to 4 workers.",
         ]
