@@ -60,9 +60,9 @@ class Finder:
             ends = [one.end() for one in self.special.finditer(text, begin, len(so_far))]
             return Span(begin, ends[-1] if ends else len(so_far))
         # the template writes an answer otherwise once others follow it
-        opens = self.special.search(header, len(self.render(messages[:number], False)))
+        opens = self._opens(messages[:number])
         stop = text.find(self.end, begin) if self.end and opens else -1
-        if stop < 0 or (opens and opens[0] in text[begin:stop]):
+        if stop < 0 or opens in text[begin:stop]:
             return None
         return Span(begin, stop + len(self.end))
 
@@ -82,9 +82,14 @@ class Finder:
             if stop < 0:
                 raise self._hidden(number)
             end = self.special.match(text, stop)
-            at[number] = Span(place, end.end() if end else stop)
+            at[number] = Span(place, end.end() if end and end[0] != self._opens(messages[:number]) else stop)
             place = stop + len(after)
         return [at[number] for number in numbers]
+
+    def _opens(self, messages: Sequence[Message]) -> str:
+        """Return the special token that opens an answer's header, "" where there is none."""
+        found = self.special.search(self.render(messages, True), len(self.render(messages, False)))
+        return found[0] if found else ""
 
     def _hidden(self, number: int) -> Unfit:
         return Unfit("the template hides an answer", f"{self.name}: turn {number + 1}")
