@@ -62,7 +62,7 @@ class Finder:
         # the template writes an answer otherwise once others follow it
         opens = self._opens(messages[:number])
         stop = text.find(self.end, begin) if self.end and opens else -1
-        if stop < 0 or opens in text[begin:stop]:
+        if stop < 0 or any(one in text[begin:stop] for one in opens):
             return None
         return Span(begin, stop + len(self.end))
 
@@ -82,14 +82,15 @@ class Finder:
             if stop < 0:
                 raise self._hidden(number)
             end = self.special.match(text, stop)
-            at[number] = Span(place, end.end() if end and end[0] != self._opens(messages[:number]) else stop)
+            at[number] = Span(place, end.end() if end and end[0] not in self._opens(messages[:number]) else stop)
             place = stop + len(after)
         return [at[number] for number in numbers]
 
-    def _opens(self, messages: Sequence[Message]) -> str:
-        """Return the special token that opens an answer's header, "" where there is none."""
-        found = self.special.search(self.render(messages, True), len(self.render(messages, False)))
-        return found[0] if found else ""
+    def _opens(self, messages: Sequence[Message]) -> set[str]:
+        """Return the special tokens between the last turn's text and an answer to come, but the one that ends answers."""
+        header = self.render(messages, True)
+        text_at = header.rfind(messages[-1].content.strip())
+        return {one[0] for one in self.special.finditer(header, max(text_at, 0))} - {self.end}
 
     def _hidden(self, number: int) -> Unfit:
         return Unfit("the template hides an answer", f"{self.name}: turn {number + 1}")
