@@ -87,10 +87,10 @@ class Finder:
         return [at[number] for number in numbers]
 
     def _opens(self, messages: Sequence[Message]) -> set[str]:
-        """Return the special tokens between the last turn's text and an answer to come, but the one that ends answers."""
-        header = self.render(messages, True)
-        text_at = header.rfind(messages[-1].content.strip())
-        return {one[0] for one in self.special.finditer(header, max(text_at, 0))} - {self.end}
+        """Return the special tokens of the header of an answer to come."""
+        before, header = (self.render(messages, answer) for answer in (False, True))
+        begin = len(before) if header.startswith(before) else max(header.rfind(messages[-1].content.strip()), 0)
+        return {one[0] for one in self.special.finditer(header, begin)}
 
     def _hidden(self, number: int) -> Unfit:
         return Unfit("the template hides an answer", f"{self.name}: turn {number + 1}")
