@@ -88,10 +88,13 @@ class MegatronPolicy:
         if self.head != head:
             raise AlignSettingsError(f"{asked} need a policy with head {head}; this one's is {self.head}")
 
-    @torch.no_grad()
     def _pass(self, batches: Sequence[TokenBatch], asked: Asked) -> list[Outputs]:
         if not batches:
             return []
+        with torch.no_grad():
+            return self._passed(batches, asked)
+
+    def _passed(self, batches: Sequence[TokenBatch], asked: Asked) -> list[Outputs]:
         laid = self._lay(batches)
         for chunk in self.engine.models:
             chunk.eval()
@@ -243,8 +246,8 @@ class MegatronPolicy:
             return
         self.ready(*PARTS)
         if self._saver is None:
-            self._saver = checkpoint.Saver(self.engine, _Place(folder), _About(), asynchronous=False)  # type: ignore[arg-type]
-        self._saver.folder = _Place(folder)  # type: ignore[assignment]
+            self._saver = checkpoint.Saver(self.engine, _Place(folder), _About(), asynchronous=False)
+        self._saver.folder = _Place(folder)
         kept = {"step": self.version, "rows": 0, "tokens": 0, "version": self.version, "about": self._about()}
         saved = self._saver.save(kept).wait()
         if saved.error:

@@ -30,7 +30,7 @@ def install(leave_out: str = "") -> None:
 
 def installed() -> bool:
     """Tell whether torch is patched in this process."""
-    return torch.cuda.current_device.__module__ == __name__
+    return str(torch.cuda.current_device.__module__) == __name__
 
 
 def _device() -> None:
@@ -51,7 +51,13 @@ def _random() -> None:
 
 
 def _literals() -> None:
-    """Schedules, gradient clipping and masks write device="cuda". A TorchFunctionMode would be off in backward."""
+    """Schedules, gradient clipping and masks write device="cuda". A TorchFunctionMode would be off in backward.
+
+    `with torch.device("meta")` knows factories by identity, from a list that is made once. Made afterwards it would
+    hold our functions, which no mode ever sees: a model that transformers loads would have rotary frequencies of
+    uninitialised memory.
+    """
+    torch.utils._device._device_constructors()
     for name in FACTORIES:
         setattr(torch, name, _on_cpu(getattr(torch, name)))
     to = torch.Tensor.to

@@ -42,7 +42,9 @@ class Engine:
         self.settings = config
         self.config = made or model.transformer_config(config)
         self.chunks = chunks or model.build(config, self.config)
-        self.models, self.optimizer, self.scheduler = self.chunks, None, None
+        self.models: list[Any] = self.chunks
+        self.optimizer: Any = None
+        self.scheduler: Any = None
         if trained:
             self._train_with(config)
 

@@ -40,8 +40,7 @@ class Whole:
     @torch.no_grad()
     def read(self, box: Box) -> torch.Tensor:
         """Return a box of a tensor that no part crosses the border of: a whole one, or that of one expert."""
-        first = self._mine[0].data
-        made = torch.empty(box.shape, dtype=first.dtype, device=first.device)
+        made = torch.empty(box.shape, dtype=self._engine.config.params_dtype, device=torch.cuda.current_device())
         rank, several = torch.distributed.get_rank(), torch.distributed.get_world_size() > 1
         for offset, shape, owner, number in self._parts[box.key]:
             place = [a - b for a, b in zip(offset, box.offset)]
@@ -61,6 +60,6 @@ class Whole:
 
 
 def _lead(piece: Any) -> tuple[int, ...]:
-    return (1,) * piece.prepend_axis_num + tuple(piece.local_shape)
+    return (*(1,) * piece.prepend_axis_num, *piece.local_shape)
 
 

@@ -30,7 +30,7 @@ class NumberHead(torch.nn.Module):
         self.weight = torch.nn.Parameter(
             torch.empty(outputs, config.hidden_size, dtype=config.params_dtype, device=device)
         )
-        self.weight.sequence_parallel = config.sequence_parallel  # type: ignore[attr-defined]
+        self.weight.sequence_parallel = config.sequence_parallel
 
     def forward(self, hidden: torch.Tensor, weight: Any = None, runtime_gather_output: Any = None) -> tuple[Any, None]:
         numbers = F.linear(hidden.float(), self.weight.float())

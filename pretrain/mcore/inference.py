@@ -60,7 +60,7 @@ class Cache:
         for kept, new in zip(self._kept[layer], (key, value)):
             kept[self._row, :, self._at] = new[:real, 0]
         if self._bounds is not None:
-            return attention(query, key, value, self._bounds)  # type: ignore[no-any-return]
+            return attention(query, key, value, self._bounds)
         assert self._mask is not None
         k, v = (kept[:, :, : self._mask.shape[-1]] for kept in self._kept[layer])
         q = query[:real].transpose(1, 2)  # (rows, heads, 1, d)

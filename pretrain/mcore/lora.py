@@ -79,7 +79,7 @@ class Adapters(torch.nn.Module):
             self.enabled = True
 
     def sharded_state_dict(self, prefix: str = "", *_: Any, **__: Any) -> dict[str, ShardedTensor]:
-        pieces = [piece for layer in self.layers for piece in layer.pieces(prefix)]  # type: ignore[operator]
+        pieces = [piece for layer in self.layers for piece in layer.pieces(prefix)]
         return {f"{piece.key} {piece.global_offset}": piece for piece in pieces}
 
 
@@ -155,7 +155,7 @@ class LayerAdapters(torch.nn.Module):
         self.b[key] = torch.nn.Parameter(torch.zeros(rows, self.lora.rank, device=device))
         cut, whole = (self.a[key], self.b[key]) if self.row else (self.b[key], self.a[key])
         tensor_parallel.set_tensor_model_parallel_attributes(cut, True, 1 if self.row else 0, 1)
-        whole.sequence_parallel = self.sequence  # type: ignore[attr-defined]  # its gradient is a part of a sum
+        whole.sequence_parallel = self.sequence  # its gradient is a part of a sum
 
     def hook(self, adapters: Adapters) -> None:
         """Add what the adapters give to what the layer gives, from now on."""

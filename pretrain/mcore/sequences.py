@@ -32,8 +32,9 @@ def engine(config: Config, outputs: int, lora: Lora | None, trained: bool) -> En
     made = model.transformer_config(config, te=False)
     chunks = model.build(config, made, functools.partial(SequenceModel, outputs=outputs), te=False)
     assert config.model is not None
-    for chunk in chunks if lora is not None else ():
-        adapters.attach(bare(chunk), config.model, lora)
+    if lora is not None:
+        for chunk in chunks:
+            adapters.attach(bare(chunk), config.model, lora)
     built = Engine(config, made, chunks, trained)
     made.finalize_model_grads_func = _summed
     return built

@@ -38,7 +38,7 @@ class Everything:
         nll, mask = -outputs.logprobs * batch.mask, batch.mask
         extra = 0.3 * outputs.entropy - 0.2 * outputs.candidates.sum(-1).sin()
         total = (nll + extra * mask).sum() / counts["tokens"]
-        whole = outputs.logprobs.sum().detach()
+        whole = (outputs.logprobs.sum(1) * mask.any(1)).sum().detach()
         return total, {"nll": (nll.sum().detach(), mask.sum()), "whole": (whole, mask.any(1).sum())}
 
 
@@ -60,25 +60,30 @@ class Scores:
 LOSSES: dict[str, Any] = {"lm": Everything(), "value": Values(), "reward": Scores()}
 
 
-def policy(folder: str, head: str = "lm", outputs: int = 2, trained: bool = True, **given: Any) -> Any:
+def policy(folder: str, head: str = "lm", **given: Any) -> Any:
     """Open a policy; parallel sizes, precision and LoRA may be given. Groups are formed anew."""
     from align.backends.megatron import MegatronPolicy
-    from align.backends.settings import PolicySettings
-    from align.config import Model, Peft
-    from pretrain.config import Optimizer, Parallel
     from pretrain.mcore import state
 
     if given.pop("anew", True):
         state.leave()
+    return MegatronPolicy(settings(folder, head, **given))
+
+
+def settings(folder: str, head: str = "lm", outputs: int = 0, trained: bool = True, **given: Any) -> Any:
+    """Return what opens a policy, on either backend."""
+    from align.backends.settings import PolicySettings
+    from align.config import Model, Peft
+    from pretrain.config import Optimizer, Parallel
+
+    outputs = outputs or (2 if head == "reward" else 1)
     peft = Peft(rank=4, alpha=8.0, targets=tuple(given.get("targets", ()))) if given.get("lora") else None
     model = Model(precision=given.get("precision", "fp32"), recompute=given.get("recompute", False), peft=peft)
     sizes = {"overlap": False, "distributed_optimizer": False, **given.get("parallel", {})}
     optimizer = Optimizer(lr=1e-2, min_lr=1e-3, warmup_steps=2, weight_decay=0.1) if trained else None
-    return MegatronPolicy(
-        PolicySettings(
-            folder, head, outputs, model, optimizer, 20, Parallel(**sizes), 3, given.get("temperature", 1.0)
-        )  # type: ignore[arg-type]
-    )
+    return PolicySettings(
+        folder, head, outputs, model, optimizer, 20, Parallel(**sizes), 3, given.get("temperature", 1.0)
+    )  # type: ignore[arg-type]
 
 
 def batches(made: Any, each: int = 2, width: int = 0) -> list[TokenBatch]:
@@ -139,7 +144,7 @@ def completions(made: Any, together: bool = True) -> list[list[Any]]:
     from align.rollout.megatron import MegatronGenerator
 
     made_by = MegatronGenerator(made)
-    sampling = Sampling(max_tokens=10, temperature=0.7, stop=tuple(range(40)))
+    sampling = Sampling(10, made.settings.temperature, stop=tuple(range(20)))
     requests = [Request(examples()[n].sequences[0].tokens[: 3 + n], 100 + n) for n in range(5)]
     rollouts = (
         made_by.generate(requests, sampling)
@@ -194,7 +199,8 @@ def language_model(folder: str) -> dict[str, Any]:
     first, warm = seen(made), policy(folder, trained=False, temperature=0.5, anew=False)
     result: dict[str, Any] = {
         "seen": first, "packed": seen(made, 33), "warm": seen(warm), "weights": digest(made),
-        "together": completions(made), "one by one": completions(made, together=False), "curve": curve(made),
+        "together": completions(made), "one by one": completions(made, together=False),
+        "warm completions": completions(warm), "curve": curve(made),
     }  # fmt: skip
     made.export(f"{folder}-exported")
     return result | {"trained": seen(made), "later": completions(made)[0][4]}

@@ -16,13 +16,15 @@ def make(place: str) -> None:
     """Save a model of every family, two that score, and adapters of some; biases and norms are drawn as well."""
     for name, (family, fields, _) in MODELS.items():
         torch.manual_seed(3)
-        model = _shaken(AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **fields)).float())
+        deep = {"num_hidden_layers": 4} if name == "llama" else {}  # for interleaved pipelines
+        config = AutoConfig.for_model(family, **{**fields, **deep})
+        model = _shaken(AutoModelForCausalLM.from_config(config).float())
         model.save_pretrained(f"{place}/{name}")
         if name in ("llama", "qwen2", "gpt2"):
-            config = LoraConfig(
+            lora = LoraConfig(
                 task_type="CAUSAL_LM", r=4, lora_alpha=8.0, target_modules="all-linear", fan_in_fan_out=name == "gpt2"
             )
-            adapted = get_peft_model(model, config)
+            adapted = get_peft_model(model, lora)
             for parameter in adapted.parameters():
                 if parameter.requires_grad:
                     torch.nn.init.normal_(parameter, std=0.2)
@@ -75,7 +77,7 @@ def step(found: dict[str, torch.Tensor], head: str, parameters: Any) -> tuple[fl
     loss, _ = LOSSES[head](outputs, whole_batch(), COUNTS)
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     gradients = torch.autograd.grad(loss, trained)
-    return float(loss), float(torch.stack([g.norm() for g in gradients]).norm())
+    return float(loss.detach()), float(torch.stack([g.norm() for g in gradients]).norm())
 
 
 def language_model(folder: str) -> Any:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from peft import load_peft_weights, set_peft_model_state_dict
 
+from align.backends.hf import HuggingFacePolicy
 from tests.align.backends import megatron_cases as cases
 from tests.align.backends import megatron_oracle as oracle
 from tests.pretrain.mcore import ranks
@@ -43,7 +45,7 @@ def assert_curve(got: list[list[float]], wanted: list[list[float]], name: str = 
         assert one[0] == pytest.approx(other[0], abs=5e-6), (name, step, "loss")
         assert one[1] == pytest.approx(other[1], abs=1e-4), (name, step, "norm")
         assert one[2] == other[2], (name, step, "learning rate")
-        assert one[3:] == pytest.approx(other[3:], abs=5e-6), (name, step, "metrics")
+        assert one[3:] == pytest.approx(other[3:], rel=5e-6), (name, step, "metrics")
 
 
 @pytest.mark.parametrize("name", cases.MODELS)
@@ -59,6 +61,18 @@ def test_loss_and_gradient_norm_are_those_of_transformers(place, alone, name):
     loss, norm = oracle.step(oracle.seen(model), "lm", model.parameters())
     assert alone[name]["curve"][0][0] == pytest.approx(loss, abs=1e-5)
     assert alone[name]["curve"][0][1] == pytest.approx(norm, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [*cases.MODELS, "lora llama", "lora qwen2", "lora gpt2", "value", "reward"])
+def test_both_backends_train_alike(place, alone, name):
+    """Loss, gradient norm, learning rate and metrics of three steps."""
+    head = name if name in ("value", "reward") else "lm"
+    folder = name.removeprefix("lora ")
+    policy = HuggingFacePolicy(cases.settings(f"{place}/{folder}", head, lora=name != folder))
+    if name != folder:
+        set_peft_model_state_dict(policy.adapters.model, load_peft_weights(f"{place}/{folder}-peft"))
+    for got, wanted in zip(alone[name]["curve"], cases.curve(policy), strict=True):
+        assert got == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", cases.MODELS)
@@ -128,7 +142,6 @@ def test_heads_give_and_learn_what_transformers_does(place, alone, head):
     assert_seen(alone[head]["packed"], wanted)
     loss, norm = oracle.step(wanted, head, model.parameters())
     assert alone[head]["curve"][0][:2] == pytest.approx([loss, norm], rel=1e-5)
-    assert alone[head]["curve"][2][0] < loss
 
 
 def test_an_exported_reward_model_scores_in_transformers_as_the_policy(place, alone):
@@ -178,10 +191,10 @@ def test_recomputation_trains_adapters_too(alone):
 
 @pytest.mark.parametrize("name", cases.MODELS)
 def test_completions_have_the_policys_own_log_probabilities(alone, name):
-    for tokens, logprobs, finish, own, _ in alone[name]["together"]:
+    for tokens, logprobs, finish, own, _ in alone[name]["together"] + alone[name]["warm completions"]:
         assert logprobs == pytest.approx(own, abs=1e-5)
-        assert finish == ("stop" if tokens[-1] < 40 else "length")
-        assert all(token >= 40 for token in tokens[:-1])
+        assert finish == ("stop" if tokens[-1] < 20 else "length")
+        assert all(token >= 20 for token in tokens[:-1])
         assert len(tokens) == 10 or finish == "stop"
 
 
@@ -228,6 +241,10 @@ TWO: dict[str, dict[str, Any]] = {
     "tensor": {"model": "llama", "parallel": {"tensor": 2, "sequence": False}, "save": "tensor-saved"},
     "sequence": {"model": "llama", "parallel": {"tensor": 2}},
     "pipeline": {"model": "llama", "parallel": {"pipeline": 2}, "save": "pipeline-saved"},
+    "pipeline, interleaved": {
+        "model": "llama", "parallel": {"pipeline": 2, "virtual_pipeline": 2}, "batches": {"each": 3},
+    },
+    "adapters, interleaved": {"model": "llama", "lora": True, "parallel": {"pipeline": 2, "virtual_pipeline": 2}},
     "data": {"model": "llama"},
     "data, packed, one rank idle at last": {"model": "llama", "batches": {"each": 3, "width": 33}},
     "data, distributed optimizer, overlapping": {

@@ -111,7 +111,16 @@ def alone(cases: list[dict[str, Any]]) -> dict[str, Any]:
         "documents": documents(),
         "discarded": discarded(),
         "schedules": schedules(),
+        "meta": meta(),
     }
+
+
+def meta() -> str:
+    """Return where a tensor is made that is wanted on no device."""
+    import torch
+
+    with torch.device("meta"):
+        return str(torch.arange(2).device)
 
 
 def documents() -> list[list[float]]:

@@ -30,6 +30,22 @@ def without(piece: str, sizes: dict[str, int]) -> str:
     return _train({"model": {"experts": 4}, "parallel": {"distributed_optimizer": True, **sizes}})
 
 
+def beside_transformers(folder: str) -> list[float]:
+    """Save a model of transformers, open it again where the shim is, and return both's logits of a token."""
+    import torch
+    from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+    from pretrain.mcore import cpu_shim
+
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=8, **sizes))
+    model.save_pretrained(folder)
+    cpu_shim.install()
+    again = AutoModelForCausalLM.from_pretrained(folder)
+    tokens = torch.arange(8)[None]
+    return [each(tokens).logits[0, -1, 0].item() for each in (model.eval(), again.eval())]
+
+
 def router_unfixed() -> str:
     from pretrain.mcore import cpu_shim
 

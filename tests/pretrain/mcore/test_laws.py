@@ -124,6 +124,10 @@ def test_a_discarded_step_changes_nothing():
     assert after < before - 0.01
 
 
+def test_a_device_that_is_asked_for_is_used_under_the_shim():
+    assert alone()["meta"] == "meta"
+
+
 def test_schedules_are_those_of_their_papers():
     cosine, wsd, linear, constant = alone()["schedules"]
     assert cosine[:2] == pytest.approx([0.5, 1.0])  # warm-up of two steps to 1.0, then down to 0.1 at step 20

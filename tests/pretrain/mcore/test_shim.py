@@ -42,6 +42,13 @@ def test_the_shim_is_refused_where_cuda_is(monkeypatch):
         cpu_shim.install()
 
 
+@pytest.mark.slow
+def test_transformers_loads_a_model_aright_beside_the_shim(tmp_path):
+    pytest.importorskip("transformers")
+    made, opened = ranks.run(1, "tests.pretrain.mcore.shimless:beside_transformers", str(tmp_path))[0]
+    assert opened == pytest.approx(made, abs=1e-6)
+
+
 def test_without_the_fix_of_the_router_a_mixture_of_experts_fails():
     (said,) = ranks.run(1, "tests.pretrain.mcore.shimless:router_unfixed")
     assert "te_general_gemm" in said
