@@ -27,8 +27,8 @@ def choose(config: Config, machine: Machine, parameters: int) -> tuple[Backend, 
     """Return the backend of a configuration and the reason, in a sentence.
 
     Hugging Face, unless the model has experts (on GPUs), more than 30 billion parameters, or states that FSDP would
-    not spread comfortably over a node's GPUs; then Megatron, where it knows the family. Raises AlignSettingsError where the
-    backend that is asked for cannot be had.
+    not spread comfortably over a node's GPUs; then Megatron, where it knows the family. Raises AlignSettingsError
+    where the backend that is asked for cannot be had.
     """
     asked = config.model.backend
     if asked != "auto":

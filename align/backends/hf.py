@@ -49,7 +49,7 @@ class HuggingFacePolicy:
         self.dtype = DTYPES[settings.model.precision]
         self.adapters: LibraryAdapters | Bottlenecks | None = None
         self.network = self._open()
-        self.network.eval()
+        self.network.settle()
         if settings.model.recompute:
             self.network.recompute()
         self.trainer = self._trainer()
@@ -124,7 +124,7 @@ class HuggingFacePolicy:
             return Limits(limits.name, rows, limits.positions, limits.virtual, packs=False)
         return Limits(limits.name, rows, limits.positions, packs=self._packs(limits))
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def _packs(self, limits: Limits) -> bool:
         """Tell whether a sequence gets the same from this model behind another one as alone, by trying."""
         from align.backends.probe import EXAMPLES
@@ -150,7 +150,7 @@ class HuggingFacePolicy:
         """Return log-probabilities without gradients, on the CPU; top_k: and the most likely tokens with theirs."""
         assert not (top_k and candidates), "one candidate list"
         needs = {"logprobs", *(["entropy"] if entropy else []), *(["candidates"] if candidates else [])}
-        return [self._detached(batch, frozenset(needs), top_k) for batch in batches]  # type: ignore[arg-type]
+        return [self._detached(batch, frozenset(needs), top_k) for batch in batches]
 
     def values(self, batches: Sequence[TokenBatch]) -> list[Tensor]:
         """Return values (n, t) without gradients, on the CPU. Head "value"."""
@@ -162,7 +162,7 @@ class HuggingFacePolicy:
         made = [self._detached(batch, frozenset({"scores"})).scores for batch in batches]
         return [score for score in made if score is not None]
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def _detached(self, batch: TokenBatch, needs: frozenset[Need], top_k: int = 0) -> Outputs:
         made = self._outputs(batch, needs, top_k)
         return Outputs(**{name: value.cpu() for name, value in vars(made).items() if value is not None})

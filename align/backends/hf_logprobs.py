@@ -15,7 +15,7 @@ from torch import Tensor
 CHUNK = 1 << 22  # logits in float32 at once: 16 MiB, which a large vocabulary's row fits in many times
 
 
-class TokenLogprobs(torch.autograd.Function):
+class TokenLogprobs(torch.autograd.Function):  # type: ignore[misc]
     """Log-probabilities of labels and candidates, and entropy, of a softmax over logits / temperature, in nats."""
 
     @staticmethod
@@ -34,14 +34,15 @@ class TokenLogprobs(torch.autograd.Function):
             if picked is not None and candidates is not None:
                 picked[part] = scaled.gather(-1, candidates[part]) - total[:, None]
             if spread is not None:
-                spread[part] = total - ((scaled - total[:, None]).exp_() * scaled).sum(-1)
+                log_p = scaled - total[:, None]
+                spread[part] = -(log_p.exp() * log_p).sum(-1)
         ctx.save_for_backward(logits, labels, candidates, normaliser, spread)
         ctx.temperature = temperature
         ctx.set_materialize_grads(False)
         return chosen, picked, spread
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(
         ctx: Any, of_chosen: Tensor | None, of_picked: Tensor | None, of_spread: Tensor | None
     ) -> tuple[Tensor | None, None, None, None, None]:
@@ -78,7 +79,7 @@ def token_logprobs(
 
     logits: (m, vocab), of any floating type; in a backward pass they are overwritten, so nobody else may hold them.
     """
-    return TokenLogprobs.apply(logits, labels, candidates, entropy, temperature)  # type: ignore[no-any-return,no-untyped-call]
+    return TokenLogprobs.apply(logits, labels, candidates, entropy, temperature)  # type: ignore[no-any-return]
 
 
 def most_likely(logits: Tensor, temperature: float, k: int) -> tuple[Tensor, Tensor]:

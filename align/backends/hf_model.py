@@ -26,9 +26,8 @@ def read_config(folder: str) -> Any:
         raise ModelError(f"the model's folder {folder} does not exist")
     there = storage.list_folder(folder)
     if "config.json" not in there:
-        raise ModelError(
-            f"{folder} is no Hugging Face folder: it has no config.json, but {', '.join(there) or 'nothing'}"
-        )
+        holds = ", ".join(there) or "nothing"
+        raise ModelError(f"{folder} is no Hugging Face folder: it has no config.json, but holds {holds}")
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True)
     except (ValueError, KeyError, OSError) as error:

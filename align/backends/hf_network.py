@@ -15,7 +15,7 @@ from align.errors import ModelError
 from align.policy import Head
 
 
-class Network(nn.Module):
+class Network(nn.Module):  # type: ignore[misc]
     """The model and, around it, nothing that has weights; the root that FSDP shards.
 
     Logits are computed at the wanted cells alone: the input of the output layer is cut to them, so that whatever a
@@ -52,6 +52,15 @@ class Network(nn.Module):
         names = set(self.inner._no_split_modules or ())
         found = [module for module in self.inner.modules() if type(module).__name__ in names]
         return found or [layer for each in self.inner.modules() if isinstance(each, nn.ModuleList) for layer in each]
+
+    def settle(self) -> None:
+        """Turn dropout off, and leave 4-bit layers as they are: on CPU, bitsandbytes repacks them for eval, into a
+        form through which no gradient flows.
+        """
+        self.eval()
+        for module in self.modules():
+            if hasattr(getattr(module, "weight", None), "quant_state"):
+                module.train()
 
     def recompute(self) -> None:
         """Keep only the input of each decoder layer for the backward pass (Chen et al. 2016)."""

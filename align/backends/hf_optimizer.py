@@ -121,7 +121,7 @@ class Trainer:
         self.step += 1
         return learning_rate(self.settings, self.steps, self.step)
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def publish(self) -> None:
         """Copy masters to the parameters in half precision."""
         for name in self.halved:
@@ -152,7 +152,7 @@ class Trainer:
         moments = {name: dict(self.adam.state.get(master, {})) for name, master in self.masters.items()}
         return {"step": self.step, "weights": {n: m.detach() for n, m in self.masters.items()}, "moments": moments}
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave, of the same names and shapes."""
         self.step = int(state["step"])

@@ -78,7 +78,7 @@ def shard(network: Network, ranks: Ranks, dtype: torch.dtype, source: Mapping[st
     _fill(network, ranks, source)
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]
 def _fill(network: Network, ranks: Ranks, source: Mapping[str, Tensor]) -> None:
     from torch.distributed.tensor import distribute_tensor
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -126,7 +127,7 @@ def _config(model: Any, settings: Peft, head: Head) -> Any:
     if settings.kind == "ia3":
         return IA3Config(task_type=task, fan_in_fan_out=transposed, **_ia3_targets(model, settings))
     return LoraConfig(
-        task_type=task, r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout,  # type: ignore[arg-type]
+        task_type=task, r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout,
         target_modules=list(settings.targets) or "all-linear", fan_in_fan_out=transposed,
     )  # fmt: skip
 
@@ -151,6 +152,6 @@ def _dense(weight: Tensor) -> Tensor:
     state = getattr(weight, "quant_state", None)
     if state is None:
         return weight
-    from bitsandbytes.functional import dequantize_4bit
-
-    return dequantize_4bit(weight.data, state)  # type: ignore[no-any-return]
+    functional = import_module("bitsandbytes.functional")  # of no extra; carries no types
+    dense: Tensor = functional.dequantize_4bit(weight.data, state)
+    return dense

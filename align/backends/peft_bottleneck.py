@@ -25,7 +25,7 @@ ATTENTION = ("self_attn", "attn", "attention", "self_attention")  # names of sub
 FEEDFORWARD = ("mlp", "feed_forward", "ffn", "block_sparse_moe")
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(nn.Module):  # type: ignore[misc]
     """A small network around which the hidden states are carried on."""
 
     def __init__(self, hidden: int, width: int, like: Tensor):
