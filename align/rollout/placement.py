@@ -59,15 +59,16 @@ def roles(placement: Placement, world: int, asynchronous: bool = False) -> dict[
 
 
 def describe(held: Mapping[str, tuple[int, ...]], world: int) -> list[str]:
-    """Say who holds what, which roles share ranks, and which ranks hold nothing."""
-    lines = [f"{role} on ranks {ranges(ranks)}" for role, ranks in held.items() if len(ranks) < world]
-    for number, role in enumerate(held):
-        for other in list(held)[number + 1 :]:
-            shared = set(held[role]) & set(held[other])
-            if shared and len(held[role]) < world and len(held[other]) < world:
-                lines.append(f"{role} and {other} share ranks {ranges(tuple(sorted(shared)))} in turn")
-    idle = sorted(set(range(world)) - {rank for ranks in held.values() for rank in ranks})
-    return [*lines, f"ranks {ranges(tuple(idle))} hold nothing"] if idle else lines
+    """Say which roles ranks hold, a line for those that hold the same; nothing where all hold all."""
+    by_roles: dict[tuple[str, ...], list[int]] = {}
+    for rank in range(world):
+        by_roles.setdefault(tuple(role for role, ranks in held.items() if rank in ranks), []).append(rank)
+    if list(by_roles) == [tuple(held)]:
+        return []
+    return [
+        f"ranks {ranges(tuple(ranks))}: {', '.join(names) or 'nothing'}{', in turn' if len(names) > 1 else ''}"
+        for names, ranks in by_roles.items()
+    ]
 
 
 def ranges(ranks: tuple[int, ...]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from align.errors import RolloutError
 from align.rollout.generator import Generator, Request, Rollout, Sampling
+from millrace.errors import MillraceError
 
 
 class Lengths:
@@ -67,6 +68,7 @@ class Work:
     busy_seconds: float  # in the generator
     seconds: float  # from its first look into the queue to its last
     chunks: int
+    failed: str = ""  # what ended it before the queue was empty
 
 
 def work(
@@ -75,18 +77,22 @@ def work(
 ) -> Work:  # fmt: skip
     """Complete chunks until the queue is empty. No collective: it may run in a thread.
 
-    store: of all workers; key: of this queue, never used before. tick is called after each chunk.
+    store: of all workers; key: of this queue, never used before. tick is called after each chunk. What the generator
+    refuses is kept for `gather`, so that all ranks hear of it.
     """
-    began, busy, taken = time.perf_counter(), 0.0, 0
+    began, busy, taken, failed = time.perf_counter(), 0.0, 0, ""
     done: dict[int, Rollout] = {}
-    while (number := store.add(key, 1) - 1) < len(cut):
+    while not failed and (number := store.add(key, 1) - 1) < len(cut):
         start = time.perf_counter()
-        made = generator.generate([requests[i] for i in cut[number]], sampling)
+        try:
+            made = generator.generate([requests[i] for i in cut[number]], sampling)
+            done.update(zip(cut[number], made, strict=True))
+        except MillraceError as error:
+            failed = str(error)
         busy += time.perf_counter() - start
-        done.update(zip(cut[number], made, strict=True))
         taken += 1
         tick()
-    return Work(done, busy, time.perf_counter() - began, taken)
+    return Work(done, busy, time.perf_counter() - began, taken, failed)
 
 
 @dataclass(frozen=True)
@@ -115,10 +121,12 @@ class Collected:
 def gather(mine: Work | None, count: int, group: Any = None) -> Collected:
     """Bring together what workers did: on all ranks of the group, which call it together. None: of no worker.
 
-    Raises RolloutError where completions are missing or there twice, which a key that was used before brings about.
+    Raises RolloutError where a worker failed, and where completions are missing or there twice, which a key that was
+    used before brings about.
     """
-    every = _gathered(mine, group)
-    works = [one for one in every if one is not None]
+    works = [one for one in _gathered(mine, group) if one is not None]
+    if failed := next((one.failed for one in works if one.failed), ""):
+        raise RolloutError(failed)
     rollouts: dict[int, Rollout] = {}
     for one in works:
         twice = rollouts.keys() & one.rollouts.keys()
