@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run_options(demo, required=False)
 
     for name, run, text, example in (
-        ("report", _report, "Write report.html of a curation or training run.", "millrace report runs/web"),
+        ("report", _report, "Write report.html of a curation, training or alignment run.", "millrace report runs/web"),
         (
             "clean",
             _clean,
@@ -224,11 +224,14 @@ def _run(pipeline: Any, given: Any) -> int:
 
 def _report(given: Any) -> int:
     from millrace import storage
-    from pretrain.report.gather import is_training
+    from pretrain.report.gather import kind_of
 
     folder = storage.absolute(given.run)
-    if is_training(folder):
+    kind = kind_of(folder)
+    if kind == "pretrain":
         from pretrain.report import write_report
+    elif kind == "align":
+        from align.report import write_report
     else:
         from curator.report import write_report
     print(write_report(folder))

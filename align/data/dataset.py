@@ -116,7 +116,7 @@ def load(
     if place and storage.exists(place + ".json"):
         told = storage.read_json(place + ".json")
         made, attributes = store.opened(place + ".arrow"), tuple(told.pop("attributes"))
-        dropped = Dropped(**{**told, "reasons": Counter(told["reasons"]), "notes": Counter(told["notes"])})
+        dropped = Dropped.of(told)
     else:
         dropped = Dropped()
         builder = dataclasses.replace(builder, note=lambda note: dropped.notes.update([note]))
@@ -126,7 +126,7 @@ def load(
         dropped.refuse_if_all()
         if place:
             made.write(place + ".arrow")
-            storage.write_json(place + ".json", {**dataclasses.asdict(dropped), "attributes": attributes})
+            storage.write_json(place + ".json", {**dropped.as_dict(), "attributes": attributes})
     return _split(data, made, kind, dropped, fingerprint, global_batch, max_length, attributes)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from align.data.record import Unfit
 from align.errors import DataError
@@ -37,6 +39,15 @@ class Dropped:
         ]
         lines += [f"{note}: {count:,} of {self.read:,} {self.what}" for note, count in self.notes.most_common()]
         return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON; `of` makes the same of them."""
+        return {**vars(self), "reasons": dict(self.reasons), "notes": dict(self.notes)}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Dropped:
+        """Return what `as_dict` gave."""
+        return cls(**{**values, "reasons": Counter(values["reasons"]), "notes": Counter(values["notes"])})
 
     def refuse_if_all(self) -> None:
         """Raise DataError where records were read and none is left, or none was there."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -132,10 +131,12 @@ def _readable(raw: Raw, format: str) -> bool:
 
 def detected(first: list[files.Found]) -> str:
     """Return the format of a file by its first records. Raises DataError where they tell several, or none."""
-    told = Counter({one.place: format_of(one.value) for one in first if format_of(one.value)}.values())
+    told: dict[str, str] = {}  # format -> the first place of it
+    for one in first:
+        if name := format_of(one.value):
+            told.setdefault(name, one.place)
     if len(told) > 1:
-        places = {format_of(one.value): one.place for one in reversed(first) if format_of(one.value)}
-        said = ", ".join(f"{place} is {name}" for name, place in places.items())
+        said = ", ".join(f"{place} is {name}" for name, place in told.items())
         raise DataError(f"mixed formats: {said}; put each in files of its own, or name one with data.format")
     if not told and first:
         fields = (

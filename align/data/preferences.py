@@ -92,7 +92,10 @@ def asked(raw: Raw) -> tuple[Message, ...]:
         return turns([{"role": "user", "content": text}], raw.get("system"))
     prompt = raw.get("prompt")
     if isinstance(prompt, str):
-        return transcript(prompt) or turns([{"role": "user", "content": prompt}], raw.get("system"))
+        told = transcript(prompt)
+        if told and told[-1] == Message("assistant", ""):  # a transcript that calls for the answer
+            told = told[:-1]
+        return told or turns([{"role": "user", "content": prompt}], raw.get("system"))
     return turns(prompt, raw.get("system")) if prompt is not None else ()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -42,7 +42,7 @@ class Code:
     name: ClassVar[str] = "code"
 
     tests: str = "test"  # field of the record
-    before: str = ""  # field whose text goes before the code: prompt, of HumanEval
+    before: str = ""  # field whose text goes before the code; prompt: the prompt, as HumanEval needs
     seconds: float = 5.0  # of each program
     memory_mb: int = 512
     workers: int = 4  # programs at a time
@@ -58,7 +58,7 @@ class Code:
             return list(pool.map(self._rate, range(len(completions)), completions))
 
     def _rate(self, number: int, completion: Completion) -> float:
-        before = str(answer_of(self.name, completion, self.before)) + "\n" if self.before else ""
+        before = self._before(completion)
         limits = jail.Limits(seconds=self.seconds, memory_mb=self.memory_mb)
         for tests, stdin, wanted in cases(answer_of(self.name, completion, self.tests), completion.task):
             outcome = jail.run(before + extract(completion.text), tests, stdin, limits)
@@ -67,6 +67,12 @@ class Code:
             if not outcome.passed or (wanted is not None and _lines(outcome.output.decode(errors="replace")) != wanted):
                 return 0.0
         return 1.0
+
+    def _before(self, completion: Completion) -> str:
+        if not self.before:
+            return ""
+        text = completion.prompt if self.before == "prompt" else answer_of(self.name, completion, self.before)
+        return f"{text}\n"
 
 
 def extract(text: str) -> str:
@@ -82,7 +88,7 @@ def cases(tests: Any, task: Any) -> Iterator[tuple[str, str, list[str] | None]]:
         yield tests + call, "", None
     elif isinstance(tests, list | tuple) and tests and all(isinstance(one, str) for one in tests):
         yield "\n".join(tests), "", None
-    elif isinstance(tests, list | tuple) and tests and all({"input", "output"} <= set(one) for one in tests):
+    elif isinstance(tests, list | tuple) and tests and all(map(_is_case, tests)):
         for one in tests:
             yield "", str(one["input"]), _lines(str(one["output"]))
     else:
@@ -98,6 +104,10 @@ def refusal() -> str:
         return why
     outcome = jail.run(PROBE, limits=jail.Limits(seconds=30))
     return "" if outcome.passed else outcome.reason
+
+
+def _is_case(one: Any) -> bool:
+    return isinstance(one, Mapping) and {"input", "output"} <= set(one)
 
 
 def _lines(output: str) -> list[str]:

@@ -31,6 +31,9 @@ TEXT = re.compile(
     r"\\(?:text|textrm|textbf|textit|mbox|mathrm|mathbf|mathit|mathsf|operatorname|boldsymbol)\s*\{([^{}]*)\}"
 )
 MATRIX = re.compile(r"\\begin\{[pbvB]?matrix\}([^&]{0,500}(?:&[^&]{0,500}){0,100})\\end\{[pbvB]?matrix\}")
+RAISED, LOWERED = re.compile("[⁰¹²³⁴-⁹]+"), str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+VULGAR = str.maketrans({"½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}",
+                        "¾": r"\frac{3}{4}"})  # fmt: skip
 WORDS = re.compile(r"[^\W\d][\w\s'’,-]*")
 UNITS = {"m", "g", "s", "h", "l", "L", "J", "N", "W", "V", "K", "C", "F", "A", "t", "b", "km", "cm", "mm", "kg", "mg",
          "ml", "mL", "mph", "ft", "lb", "lbs", "hr", "hrs", "min", "mins", "sec", "secs"}  # fmt: skip
@@ -48,8 +51,10 @@ def same(given: str, answer: str) -> bool:
 
 def clean(said: str) -> str:
     """Return an answer without what means nothing: spacing, dollars, \\text, thousands separators, a last full stop."""
-    said = said[: 4 * MOST].replace("{,}", ",").replace("\u2009", " ").replace("\u00a0", " ")
+    said = said[: 4 * MOST].strip().replace("{,}", ",").replace("\u2009", " ").replace("\u00a0", " ")
     said = re.sub(r"(?<=\d)\\[,!;:] ?(?=\d{3})", "", said)  # 1\,000
+    said = RAISED.sub(lambda found: f"^{{{found[0].translate(LOWERED)}}}", said)  # x²
+    said = said.translate(VULGAR)
     said = MATRIX.sub(_rows, said)
     said = DROPPED.sub(" ", said).replace("\\ ", " ")
     for _ in range(3):  # nested
@@ -87,7 +92,7 @@ def _readings(said: str) -> tuple[Tree, ...]:
 
 def without_unit(said: str) -> str:
     """Return what stands before a unit: 5 of `5 cm^2`, `5 square miles`, `5km/h`; all of `5 x` and `5pi`."""
-    body = re.sub(r"(?<=[a-z])\s*(?:\^\{?[23]\}?|[²³])$", "", said)
+    body = re.sub(r"(?<=[a-z])\s*\^\{?[23]\}?$", "", said)
     number = body.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ /'°µμ-.")
     if not number or number[-1] not in "0123456789)}]%":
         return said

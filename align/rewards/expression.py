@@ -20,8 +20,8 @@ FUNCTIONS = {"sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos
              "min", "gcd"}  # fmt: skip
 CONSTANTS = {"pi", "π", "infty", "infinity", "∞"}
 GREEK = set(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon "
-    "phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell".split()
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau "
+    "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell".split()
 )
 SIGNS = {"=": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "!=": "!=", "≤": "<=", "≥": ">=", "≠": "!=",
          "\\le": "<=", "\\leq": "<=", "\\leqslant": "<=", "\\ge": ">=", "\\geq": ">=", "\\geqslant": ">=", "\\lt": "<",
@@ -31,6 +31,7 @@ SAME = {"\\cdot": "*", "\\times": "*", "×": "*", "·": "*", "⋅": "*", "∗": 
         "\\rvert": "|", "\\vert": "|", "\\mid": "|", "\\lbrack": "[", "\\rbrack": "]", "\\lparen": "(", "\\rparen": ")",
         "\\langle": "(", "\\rangle": ")", "\\cup": "U", "∪": "U", "±": "\\pm", "√": "\\sqrt", "\\ldots": "...",
         "\\dots": "...", "\\land": ",", "\\lor": ",", "\\wedge": ",", "\\vee": ",", ";": ","}  # fmt: skip
+ENDS = {"\\pm", "\\mp", "\\right", "\\%", "\\rfloor", "\\rceil"}
 LEXER = re.compile(
     r"\s*(?:(?P<number>(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+(?![\w.]))?)|(?P<command>\\[A-Za-z]+|\\[{}])"
     r"|(?P<word>[A-Za-z]+|[α-ωΑ-Ω])|(?P<sign>\*\*|<=|>=|!=|\.\.\.|[^\sA-Za-z\d\\]))"
@@ -150,7 +151,7 @@ class Reader:
         return made
 
     def product(self) -> Tree:
-        made = self.power()
+        made = self.signed()
         while True:
             token = self.peek()
             if token in ("*", "/"):
@@ -208,7 +209,7 @@ class Reader:
         if token == "|":
             return not self.bars
         plain = token[:1].isalnum() or token in ("(", "{", "[") or token[:1] in "π∞"
-        command = token[:1] == "\\" and token not in SIGNS and token not in ("\\pm", "\\mp", "\\right", "\\%")
+        command = token[:1] == "\\" and token not in SIGNS and token not in ENDS
         return bool(token) and token != "U" and (plain or command)
 
     def power(self) -> Tree:
@@ -264,13 +265,13 @@ class Reader:
 
     def _digit(self) -> Tree:
         token = self.peek()
-        if token.isdigit() and len(token) > 1:
+        if token.isdecimal() and len(token) > 1:
             self.tokens[self.at : self.at + 1] = [token[0], token[1:]]
         return self.argument()
 
     def atom(self) -> Tree:
         token = self.take()
-        if token and (token[0].isdigit() or token[0] == "."):
+        if token[:1].isdecimal() or (token[:1] == "." and token[1:2].isdecimal()):
             return number(token)
         if token in ("(", "[", "{", "{."):
             return self._bracketed(token)

@@ -1,6 +1,6 @@
 """Run a program that nobody has read in a process of its own that can harm nothing, and say whether it passed.
 
-The process sees Python's standard library and an empty folder that is removed afterwards; it has an empty
+The process sees Python's standard library, the system's shared libraries and an empty folder that is removed afterwards; it has an empty
 environment, no network, no other processes, and limits of time, memory, file size and output (`locks.py`).
 
 What this cannot settle: program and tests share an interpreter, so a program made to deceive these tests (an object
@@ -26,6 +26,8 @@ from align.rewards import locks
 
 ROOT = str(Path(__file__).resolve().parents[2])
 READY = b"ready\n"
+# what modules of the standard library load, beside themselves
+LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", f"{sys.base_prefix}/lib", "/usr/share/zoneinfo")
 LOOK_SECONDS = 0.05  # between looks at the folder's size
 
 
@@ -151,10 +153,12 @@ def inside() -> None:
         sys.path.remove(ROOT)
         sys.argv = ["program.py"]
         _limit(Limits(**limits))
-        locks.lock([path for path in {*map(os.path.realpath, sys.path)} if Path(path).exists()], folder)
-    except (OSError, ValueError) as error:
+        locks.lock([path for path in {*sys.path, *LIBRARIES} if Path(path).exists()], folder)
+    except Exception as error:
         os.write(saying, f"{error}\n".encode())
         os._exit(2)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "align"]:
+        del sys.modules[name]  # a program finds the standard library alone
     os.write(saying, READY)
     names: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
     try:

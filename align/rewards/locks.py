@@ -121,7 +121,7 @@ def _drop_capabilities() -> None:
 
 
 def _restrict_files(readable: Sequence[str], writable: str) -> None:
-    version = _landlock_version()
+    version = _called(_landlock_version(), "landlock_create_ruleset")
     handled = (1 << FILE_RIGHTS[min(version, 5)]) - 1
     words = [handled, *([TCP] if version >= 4 else []), *([SIGNALS_AND_SOCKETS] if version >= 6 else [])]
     about = struct.pack(f"{len(words)}Q", *words)

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 from align.rewards.check import answer_of, each
 from align.rewards.equality import clean, same
-from align.rewards.expression import Unreadable, read
+from align.rewards.expression import CONSTANTS, FUNCTIONS, Unreadable, read
 from align.rewards.reward import Completion
 
 PHRASE = re.compile(r"\banswer(?:\s+is\b|\s*:|\s*=)[\s*:]*", re.IGNORECASE)
 NUMBER = re.compile(r"[-+−]?(?:(?<!\w)\$\s?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?%?|[-+−]?\.\d+%?")
+WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
 BOXES = 16  # last \boxed of a text that are looked at, where later ones are not closed
 LONGEST = 20_000  # characters of a completion that are looked at, its last ones
 
@@ -88,8 +89,7 @@ def _last_mark(text: str) -> str | None:
 
 def _after_phrase(rest: str) -> str | None:
     """Return the answer a sentence goes on with: formula between dollars, expression, else the last number in it."""
-    sentence = re.split(r"(?<![\d\\])[.!?](?:\s|$)|(?<=\d)\.(?:\s|$)|\n\s*\n", rest.lstrip(), maxsplit=1)[0].strip(" *\n")
-    sentence = sentence.partition("\n")[0].strip()
+    sentence = re.split(r"(?<!\\)[.!?](?:\s|$)|\n", rest.lstrip(), maxsplit=1)[0].strip(" *\n")
     formula = re.match(r"\$+([^$]+)\$+|\\\((.+?)\\\)|\\\[(.+?)\\\]", sentence)
     if formula and not sentence[formula.end() :].strip(" .*"):
         return next(part for part in formula.groups() if part)
@@ -99,6 +99,9 @@ def _after_phrase(rest: str) -> str | None:
 
 
 def _is_expression(text: str) -> bool:
+    """Tell whether a text is mathematics alone: it has no word but names of functions."""
+    if any(word.lower() not in FUNCTIONS | CONSTANTS for word in WORD.findall(text)):
+        return False
     try:
         read(clean(text))
     except Unreadable:

@@ -29,14 +29,17 @@ class Facts:
 def gather(folder: str) -> Facts:
     """Read a run folder. Raises TrainingError where it holds no training run."""
     folder = storage.absolute(folder)
-    if not is_training(folder):
+    if kind_of(folder) != KIND:
         raise TrainingError(f"{folder} holds no training run: there is no run.json of kind {KIND}")
     run = storage.read_json(storage.join(folder, "run.json"))
     return Facts(folder.rstrip("/").rpartition("/")[2], run, read_log(folder), read_events(folder))
 
 
-def is_training(folder: str) -> bool:
-    """Tell whether a folder holds a training run. Raises StorageError where its run.json is not JSON."""
+def kind_of(folder: str) -> str:
+    """Return what kind of run a folder's run.json says it holds; empty where it says none.
+
+    Raises StorageError where run.json is not JSON.
+    """
     url = storage.join(folder, "run.json")
     run = storage.read_json(url) if storage.exists(url) else None
-    return isinstance(run, dict) and run.get("kind") == KIND
+    return str(run.get("kind", "")) if isinstance(run, dict) else ""

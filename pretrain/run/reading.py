@@ -38,7 +38,7 @@ def read_log(folder: str) -> Log:
         hints = typing.get_type_hints(line)
         fields |= {f.name: kinds.get(hints[f.name], pa.float64()) for f in dataclasses.fields(line)}
     url = storage.join(folder, LOG)
-    content = _whole_lines(url)
+    content = whole_lines(url)
     table = pa.schema(list(fields.items())).empty_table()
     if content.strip():
         parsing = arrow_json.ParseOptions(explicit_schema=table.schema, unexpected_field_behavior="ignore")
@@ -59,7 +59,7 @@ def read_events(folder: str) -> list[dict[str, Any]]:
     """Read events.jsonl in the order of writing; a torn last line is passed over, an absent file is empty."""
     url = storage.join(folder, EVENTS)
     found = []
-    for number, line in enumerate(_whole_lines(url).splitlines(), 1):
+    for number, line in enumerate(whole_lines(url).splitlines(), 1):
         try:
             event = json.loads(line)
             found.append(event | {"step": int(event["step"]), "kind": str(event["kind"]), "time": float(event["time"])})
@@ -68,7 +68,8 @@ def read_events(folder: str) -> list[dict[str, Any]]:
     return found
 
 
-def _whole_lines(url: str) -> bytes:
+def whole_lines(url: str) -> bytes:
+    """Return a log's bytes without a torn last line; none where the file is absent."""
     content = storage.read_bytes(url) if storage.exists(url) else b""
     return content[: content.rfind(b"\n") + 1]
 

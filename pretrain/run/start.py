@@ -18,7 +18,7 @@ from pretrain.hf.config import family_of, read_config
 from pretrain.machine import Machine
 from pretrain.plan import completed, plan
 from pretrain.planned import Plan
-from pretrain.report.gather import KIND, is_training
+from pretrain.report.gather import KIND, kind_of
 from pretrain.run.environment import versions
 
 
@@ -68,7 +68,7 @@ def _with_model(config: Config) -> tuple[Config, str | None]:
 
 def write(prepared: Prepared, folder: str) -> None:
     """Write FOLDER/run.json, by which ranks know what to do. Raises TrainingError where another run is there."""
-    if storage.exists(storage.join(folder, "run.json")) and not is_training(folder):
+    if storage.exists(storage.join(folder, "run.json")) and kind_of(folder) != KIND:
         raise TrainingError(f"{folder} holds a run of the curator; give training another --output")
     simple = baselines(prepared.corpus)
     storage.write_json(
