@@ -10,6 +10,7 @@ _PLACES = {
     "ReadWarc": "curator.read.warc",
     "ReadJsonl": "curator.read.jsonl",
     "ReadParquet": "curator.read.parquet",
+    "ReadConversations": "curator.read.conversations",
     "UrlFilter": "curator.filter.urls",
     "ExtractHtml": "curator.extract.html",
     "FixUnicode": "curator.clean.unicode",

@@ -198,8 +198,12 @@ class Chat:
         return np.array(made["input_ids"], np.int64), begins, stops
 
     def _stops(self) -> tuple[int, ...]:
+        """Return the tokens that end a completion, by a conversation that every template must render whole."""
+        talk = [Message("user", "question"), Message("assistant", "answer")]
         try:
-            one = self.masked([Message("user", "question"), Message("assistant", "answer")])
+            one, text = self.masked(talk), self.text(talk)
+            if "question" not in text or "answer" not in self.tokenizer.decode(one.tokens[one.mask]):
+                raise Unfit("the template hides a turn", f"of question and answer it makes {text!r}")
         except Unfit as unfit:
             raise DataError(
                 f"template {self.template.name} renders no conversation: {unfit.reason}, {unfit.detail}"

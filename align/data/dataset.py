@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections import Counter
@@ -37,9 +38,10 @@ class Dataset(Generic[T]):
         batched: Callable[[list[T]], list[T]] | None = None,
     ) -> None:  # fmt: skip
         """Take items; `batched`: what is done to a whole batch (KTO's mismatched pairs)."""
-        self.items, self.global_batch, self.fingerprint = items, global_batch, fingerprint
+        self.items: Sequence[T] = items
+        self.global_batch, self.fingerprint = global_batch, fingerprint
         self._order = Order([Source(len(items), 1.0, shuffled=False)], seed) if shuffle else None
-        self._batched = batched
+        self._batched: Callable[[list[T]], list[T]] | None = batched
 
     def __len__(self) -> int:
         """Examples of an epoch."""
@@ -62,9 +64,15 @@ class Dataset(Generic[T]):
         return max(math.ceil(len(self.items) * epochs / self.global_batch), 1)
 
     def __iter__(self) -> Iterator[list[T]]:
-        """Yield every example once, as it stands in the files, in batches of which the last may be smaller."""
-        for first in range(0, len(self.items), self.global_batch):
-            yield self._made(np.arange(first, min(first + self.global_batch, len(self.items))))
+        """Yield every example once, as it stands in the files, in batches of which the last may be smaller.
+
+        Where batches are made of each other's answers, one that would be left alone joins the last batch.
+        """
+        starts = list(range(0, len(self.items), self.global_batch))
+        if self._batched and len(starts) > 1 and starts[-1] == len(self.items) - 1:
+            starts.pop()
+        for first, stop in itertools.pairwise([*starts, len(self.items)]):
+            yield self._made(np.arange(first, stop))
 
     def _made(self, positions: np.ndarray) -> list[T]:
         batch = [self.items[int(n)] for n in positions]

@@ -3,13 +3,14 @@
 * sequences   one conversation, its answers learnt (SFT)
 * pairs       chosen, then rejected; fields margin, chosen_score, rejected_score where the data has them
 * labelled    a conversation whose last answer is learnt; field label, 1 or 0 (KTO)
-* attributes  the same; field attributes, (k,) (regression reward models)
+* attributes  the same; field attributes, (k,), NaN where it is not rated (regression reward models)
 * steered     a conversation whose last answer is learnt, its attributes written into the prompt (SteerLM)
 * prompts     what calls for an answer, for rollouts: a Prompt
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -105,10 +106,12 @@ class Builder:
         return self._fitted(record, record.prompt, (record.messages[-1:],), "last", True)
 
     def _rated(self, record: Record) -> list[float]:
-        for name in self.attributes:
-            if name not in record.fields:
-                raise Unfit("no attribute", f"{name} is absent; there are {', '.join(record.fields) or 'none'}")
-        return [record.fields[name] for name in self.attributes]
+        """Return the attributes; NaN for one that is not rated."""
+        if not any(name in record.fields for name in self.attributes):
+            raise Unfit(
+                "no attribute", f"none of {', '.join(self.attributes)}; there are {', '.join(record.fields) or 'none'}"
+            )
+        return [record.fields.get(name, math.nan) for name in self.attributes]
 
     def _fitted(
         self,
@@ -165,8 +168,11 @@ class Builder:
 
 
 def steered(messages: Sequence[Message], attributes: Mapping[str, float]) -> tuple[Message, ...]:
-    """Return a conversation whose last user turn ends with a line of attributes, such as helpfulness:4,verbosity:2."""
-    line = ",".join(f"{name}:{value:g}" for name, value in attributes.items())
+    """Return a conversation whose last user turn ends with a line of attributes, such as helpfulness:4,verbosity:2.
+
+    One that is NaN is left out.
+    """
+    line = ",".join(f"{name}:{value:g}" for name, value in attributes.items() if not math.isnan(value))
     last = max((n for n, one in enumerate(messages) if one.role == "user"), default=-1)
     if last < 0:
         raise Unfit("no prompt", "no user turn to write attributes into")

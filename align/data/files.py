@@ -1,4 +1,4 @@
-"""Records out of files: JSON arrays, JSON Lines (plain, .gz, .zst, .bz2) and Parquet."""
+"""Records out of files: JSON arrays, JSON Lines (plain, .gz, .zst, .bz2), Parquet, and curated runs' documents."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from align.data.curated import restored
+from align.data.record import Unfit
 from align.errors import DataError
 from millrace import storage, tables
 from millrace.storage import File
 
 CODECS = {".zst": "zstd", ".bz2": "bz2"}
 ENDINGS = (".json", ".jsonl", ".ndjson", ".parquet")
-BROKEN = "broken JSON"
 
 
 class Found(NamedTuple):
     """A record and where it stands."""
 
     place: str  # file:number
-    value: Any  # whatever is there; BROKEN lines have an error
-    error: str = ""
+    value: Any  # whatever is there
+    unfit: Unfit | None = None  # why nothing is
 
 
 def listed(path: Any) -> list[File]:
@@ -44,7 +45,7 @@ def listed(path: Any) -> list[File]:
 
 
 def records(url: str) -> Iterator[Found]:
-    """Yield a file's records in their order; a JSON line that cannot be parsed as a Found with an error.
+    """Yield a file's records in their order; what cannot be parsed as a Found that says why.
 
     A file that begins with [ is a JSON array, one record an element; other JSON is one record a line, blank lines
     skipped. Memory: the file, decompressed. Raises DataError for a file that is damaged.
@@ -65,7 +66,7 @@ def records(url: str) -> Iterator[Found]:
             try:
                 yield Found(f"{name}:{number}", json.loads(line))
             except (ValueError, RecursionError) as error:
-                yield Found(f"{name}:{number}", None, str(error))
+                yield Found(f"{name}:{number}", None, Unfit("broken JSON", str(error)))
 
 
 def _plain_name(url: str) -> str:
@@ -80,7 +81,7 @@ def _decompressed(url: str) -> bytes:
     if url.lower().endswith(".gz"):
         return gzip.decompress(content)
     codec = CODECS.get(url[url.rfind(".") :].lower())
-    return pa.CompressedInputStream(pa.BufferReader(content), codec).read() if codec else content  # type: ignore[no-any-return]
+    return pa.CompressedInputStream(pa.BufferReader(content), codec).read() if codec else content
 
 
 def _elements(url: str, name: str, text: str) -> Iterator[Found]:
@@ -98,4 +99,8 @@ def _rows(url: str, name: str) -> Iterator[Found]:
         for group in range(file.num_row_groups):
             for row in file.read_row_group(group, use_threads=False).to_pylist():
                 number += 1
-                yield Found(f"{name}:{number}", {key: value for key, value in row.items() if value is not None})
+                value = {key: value for key, value in row.items() if value is not None}
+                try:
+                    yield Found(f"{name}:{number}", restored(value))
+                except Unfit as unfit:
+                    yield Found(f"{name}:{number}", None, unfit)

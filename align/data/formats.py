@@ -47,12 +47,15 @@ def messages(raw: Raw, place: str) -> Record:
 
 
 def helpsteer(raw: Raw, place: str) -> Record:
-    """Return a rated answer: prompt, response, and every other field that is a number, as an attribute."""
-    numbers = {name for name, value in raw.items() if isinstance(value, int | float) and not isinstance(value, bool)}
-    rated = sorted((numbers - {"id"}) | (set(HELPSTEER) & set(raw)))
+    """Return a rated answer: prompt, response, and every other field that is a number, as an attribute.
+
+    An attribute that is null or absent is not rated; one that is NaN is unfit.
+    """
+    rated = {n: v for n, v in raw.items() if isinstance(v, int | float) and not isinstance(v, bool) and n != "id"}
+    rated |= {name: raw[name] for name in HELPSTEER if raw.get(name) is not None}
     given = (*asked(raw), Message("assistant", text_of(raw.get("response"))))
     in_order(given)
-    fields = {name: number(name, raw[name]) for name in rated}
+    fields = {name: number(name, value) for name, value in rated.items()}
     if not fields:
         raise Unfit("no attribute", f"its fields are {', '.join(map(str, raw))}")
     return Record(id_of(raw, (given, *sorted(fields.items()))), place, given, (), fields)
@@ -112,8 +115,8 @@ def read(path: Any, format: str, dropped: Dropped, limit: int = 0) -> Iterator[R
 
 def record_of(found: files.Found, format: str) -> Record:
     """Return what a file holds at one place as a record of a format. Raises Unfit."""
-    if found.error:
-        raise Unfit(files.BROKEN, found.error)
+    if found.unfit:
+        raise found.unfit
     if not isinstance(found.value, dict):
         raise Unfit("no object", f"a record is {type(found.value).__name__}")
     seen = format_of(found.value)
@@ -139,11 +142,11 @@ def detected(first: list[files.Found]) -> str:
         said = ", ".join(f"{place} is {name}" for name, place in told.items())
         raise DataError(f"mixed formats: {said}; put each in files of its own, or name one with data.format")
     if not told and first:
-        fields = (
-            ", ".join(map(str, first[0].value)) if isinstance(first[0].value, dict) else first[0].error or "no object"
-        )
+        found = first[0]
+        why = f"{found.unfit.reason}: {found.unfit.detail}" if found.unfit else "no object"
+        fields = ", ".join(map(str, found.value)) if isinstance(found.value, dict) else why
         raise DataError(
-            f"{first[0].place}: no format is known by its fields ({fields}); "
+            f"{found.place}: no format is known by its fields ({fields}); "
             f"name one with data.format: {', '.join(FORMATS)}"
         )
     return next(iter(told), "messages")

@@ -52,13 +52,13 @@ def text_of(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        parts = [
-            one.get("text") if isinstance(one, dict) and one.get("type", "text") == "text" else one for one in content
-        ]
-        for part in parts:
+        parts = []
+        for one in content:
+            part = one.get("text") if isinstance(one, dict) and one.get("type", "text") == "text" else one
             if not isinstance(part, str):
                 kind = part.get("type") if isinstance(part, dict) else type(part).__name__
                 raise Unfit("a turn that is not text", f"a part of it is {kind!r}")
+            parts.append(part)
         return "\n".join(parts)
     raise Unfit("empty turn" if content is None else "a turn that is not text", f"content is {type(content).__name__}")
 

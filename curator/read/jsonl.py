@@ -55,7 +55,7 @@ class ReadJsonl(Reader):
         """Yield the part's documents. Raises BadFile where the file is empty or damaged."""
         with files.reading(), files.opening(part.url) as stream:
             row, batch = 0, _Batch(self, part)
-            for start, line in _lines(stream, part.split):
+            for start, line in lines(stream, part.split):
                 if batch.bytes and batch.bytes + len(line) > batch_bytes:
                     yield batch.finished()
                     batch = _Batch(self, part)
@@ -69,7 +69,7 @@ class ReadJsonl(Reader):
                 yield batch.finished()
 
 
-def _lines(stream: IO[bytes], split: tuple[int, int] | None) -> Iterator[tuple[int, bytes]]:
+def lines(stream: IO[bytes], split: tuple[int, int] | None) -> Iterator[tuple[int, bytes]]:
     """Yield (first byte, line) for each line that starts in the split, without a byte order mark."""
     start, stop = split or (0, None)
     if start:  # the line that holds the byte before belongs to the part before
@@ -99,7 +99,7 @@ class _Batch:
 
     def add(self, row: int, start: int, line: bytes) -> None:
         """Add the document of a line, or the reason why there is none."""
-        record, reason, detail = _parsed(line)
+        record, reason, detail = parsed(line)
         url = record.get(self.reader.url)
         url = url if isinstance(url, str) else ""
         given = record.get(self.reader.id)
@@ -141,7 +141,7 @@ class _Batch:
         return Batch(table, self.unread, self.skipped)
 
 
-def _parsed(line: bytes) -> tuple[dict[str, Any], str, str]:
+def parsed(line: bytes) -> tuple[dict[str, Any], str, str]:
     """Return (object, "", "") of a line of JSON, or ({}, reason, detail)."""
     try:
         record = json.loads(line.decode())

@@ -50,7 +50,7 @@ class ReadParquet(Reader):
     def splits(self, url: str, size: int) -> list[tuple[int, int] | None]:
         """Cut a file between row groups; one without a sound footer is one part, which `read` refuses."""
         try:
-            with _opened(url) as file:
+            with opened(url) as file:
                 groups = [_compressed_bytes(file.metadata.row_group(i)) for i in range(file.num_row_groups)]
         except (pa.ArrowInvalid, OSError, StorageError, BadFile):
             return [None]
@@ -63,7 +63,7 @@ class ReadParquet(Reader):
 
     def read(self, part: Part, batch_bytes: int) -> Iterator[Batch]:
         """Yield the part's documents. Raises BadFile where the file is damaged or lacks a column."""
-        with files.reading(), _opened(part.url) as file:
+        with files.reading(), opened(part.url) as file:
             columns = self._columns(file.schema_arrow)
             start, stop = part.split or (0, file.num_row_groups)
             before = sum(file.metadata.row_group(i).num_rows for i in range(start))
@@ -115,7 +115,7 @@ class ReadParquet(Reader):
 
 
 @contextlib.contextmanager
-def _opened(url: str) -> Iterator[pq.ParquetFile]:
+def opened(url: str) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file, a local one mapped into memory."""
     import pyarrow.parquet as pq
 

@@ -38,6 +38,7 @@ EXAMPLES: dict[str, Stage] = {
     "ReadWarc": curator.ReadWarc("*.warc.gz", source="crawl"),
     "ReadJsonl": curator.ReadJsonl("*.jsonl", text="content", part_mb=3),
     "ReadParquet": curator.ReadParquet("*.parquet", part_mb=3),
+    "ReadConversations": curator.ReadConversations("*.json", texts=("prompt", "response")),
     "ExtractHtml": curator.ExtractHtml("resiliparse"),
     "FixUnicode": curator.FixUnicode("NFKC"),
     "RedactPii": curator.RedactPii(

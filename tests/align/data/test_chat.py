@@ -182,12 +182,19 @@ def test_a_template_the_tokenizer_cannot_write_is_one_clear_line(name, special, 
         Chat(tokenizer(special=special), name)
 
 
+PARTS = (  # as some multimodal models': a turn's content is a list of parts, and a string has none
+    "{% for m in messages %}{{ m.role + ':' }}{% for p in m.content if p.text is defined %}{{ p.text }}{% endfor %}"
+    "{{ eos_token }}{% endfor %}"
+)
+
+
 def test_templates_are_refused_that_are_broken_or_end_no_answer(tmp_path):
     path = tmp_path / "own.jinja"
     for source, said in {
         "{% for m in messages %}{{ m.content }}": "own.jinja, line 1: ",
         "{% for m in messages %}{{ m.role + m.content }}\n{% endfor %}": "ends an answer with no special token",
         "{{ raise_exception('no turns please') }}": "renders no conversation: the template refuses it, .*no turns",
+        PARTS: "renders no conversation: the template hides a turn, of question and answer it makes",
         "{{ messages[0].content }}": "renders no conversation: the template hides an answer",
     }.items():
         path.write_text(source)

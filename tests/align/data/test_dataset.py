@@ -161,6 +161,8 @@ def test_kto_batches_hold_mismatched_pairs(tmp_path):
     made = loaded(jsonl(tmp_path / "some.jsonl", LABELLED), "labelled", batch=3)
     for step in range(5):
         assert [len(one.sequences) for one in made.train.batch(step)] == [2, 2, 2]
+    four = loaded(jsonl(tmp_path / "some.jsonl", LABELLED[:7]), "labelled", batch=3).train
+    assert [len(some) for some in four] == [3, 4]  # nobody is paired with itself
     counted = collections.Counter(one.fields["label"] for some in made.train for one in some)
     assert counted == {1.0: 6, 0.0: 6}
 

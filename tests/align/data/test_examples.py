@@ -58,6 +58,13 @@ def test_of_labelled_and_rated_conversations_the_last_answer_is_learnt():
     np.testing.assert_array_equal(rated.fields["attributes"], np.float32([1, 4]))
 
 
+def test_what_is_not_rated_is_nan_and_not_said():
+    half = record(LONG, helpfulness=4.0)
+    both = builder(attributes=("verbosity", "helpfulness"))
+    np.testing.assert_array_equal(both.build("attributes", half).fields["attributes"], np.float32([np.nan, 4]))
+    assert "\n\nhelpfulness:4<|im_end|>" in text(both.build("steered", half).sequences[0].tokens)
+
+
 def test_steered_prompts_say_the_attributes():
     made = builder(attributes=("helpfulness", "verbosity")).build(
         "steered", record(LONG, helpfulness=4.0, verbosity=1.5)

@@ -119,9 +119,10 @@ def test_labels_of_every_form(tmp_path, record):
 
 def test_ratings_are_the_fields_that_are_numbers(tmp_path):
     rated = {"helpfulness": 4, "correctness": 3, "coherence": 4, "complexity": 2, "verbosity": 1}
-    made = one(tmp_path, {"prompt": Q, "response": A, **rated})
-    assert (made.messages, made.fields) == ((ASKED, TOLD), rated)
-    assert list(made.fields) == sorted(rated)
+    made = one(tmp_path, {"prompt": Q, "response": A, **rated, "coherence": None, "id": 7, "toxic": False})
+    rated.pop("coherence")  # is not rated
+    assert (made.id, made.messages, made.fields) == ("7", (ASKED, TOLD), rated)
+    assert list(made.fields) == list(rated)
 
 
 @pytest.mark.parametrize(
@@ -194,8 +195,8 @@ GOOD = said(("user", Q), ("assistant", A))
         ),
         (LABELLED, {**LABELLED, "label": "?"}, "no label", "label is '?'"),
         (
-            {"prompt": Q, "response": A, "helpfulness": 1}, {"prompt": Q, "response": A, "helpfulness": None},
-            "a number that is none", "helpfulness is None",
+            {"prompt": Q, "response": A, "helpfulness": 1}, {"prompt": Q, "response": A, "helpfulness": math.nan},
+            "a number that is none", "helpfulness is nan",
         ),
     ],
 )  # fmt: skip
@@ -245,7 +246,7 @@ def test_globs_and_lists_name_files_of_several_formats(tmp_path):
     [
         ([GOOD, {"instruction": Q, "output": A}], r"mixed formats: some.jsonl:1 is messages, some.jsonl:2 is alpaca"),
         ([{"text": Q}], r"some.jsonl:1: no format is known by its fields \(text\); name one .* alpaca, sharegpt"),
-        (["{"], r"some.jsonl:1: no format is known by its fields \(Expecting"),
+        (["{"], r"some.jsonl:1: no format is known by its fields \(broken JSON: Exp"),
     ],
 )  # fmt: skip
 def test_a_file_of_no_one_format_is_refused(tmp_path, records, told):
