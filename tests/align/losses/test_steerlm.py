@@ -27,5 +27,6 @@ def test_a_completion_that_is_not_wanted_at_all_is_finite():
     logprobs = float64([-2.0, -1.0])
     terms = losses.steerlm(logprobs, torch.zeros(2).double(), torch.tensor([0.0, 1.0]).double(), torch.zeros(2).long())
     (found,) = torch.autograd.grad(terms.sum(), [logprobs])
+    assert torch.isfinite(terms).all()
     share = torch.tensor([-2.0, -1.0]).double().softmax(0)
     exact(found, share - torch.tensor([0.0, 1.0]))

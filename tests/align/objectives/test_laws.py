@@ -13,6 +13,10 @@ from tests.align.objectives import cases
 from tests.align.objectives.cases import OBJECTIVES, K, N, T, evaluate
 
 COUNTS = counts(cases.examples(), max_tokens=9)
+COUNTED = dict.fromkeys(OBJECTIVES, "pairs") | dict.fromkeys(["grpo", "gspo", "reinforce", "kto"], "sequences")
+COUNTED |= {name: "tokens" for name in OBJECTIVES if name.startswith(("value", "distillation"))}
+COUNTED |= dict.fromkeys(["sft", "ppo", "bnpo", "dapo", "cispo"], "tokens")
+COUNTED |= {"steerlm": "examples", "dr_grpo": "max_tokens", "reward regression": "attributes"}
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
 
 
@@ -32,6 +36,14 @@ def test_a_split_into_micro_batches_changes_nothing(name, cut):
     same(sum(part for part, _ in parts), loss)
     for key, expected in gradients.items():
         same(torch.cat([found[key] for _, found in parts]), expected)
+
+
+@every_objective
+def test_the_denominator_is_one_count_alone(name):
+    whole, given = cases.batch(), cases.outputs()
+    loss, _ = evaluate(OBJECTIVES[name], given, whole, COUNTS)
+    twice = {key: 2 * value if key == COUNTED[name] else torch.nan for key, value in COUNTS.items()}
+    same(evaluate(OBJECTIVES[name], given, whole, twice)[0], loss / 2)
 
 
 @every_objective
