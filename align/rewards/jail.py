@@ -1,7 +1,8 @@
 """Run a program that nobody has read in a process of its own that can harm nothing, and say whether it passed.
 
-The process sees Python's standard library, the system's shared libraries and an empty folder that is removed afterwards; it has an empty
-environment, no network, no other processes, and limits of time, memory, file size and output (`locks.py`).
+The process sees Python's standard library, the system's shared libraries and an empty folder that is removed
+afterwards; it has an empty environment, no network, no other processes, and limits of time, memory, file size and
+output (`locks.py`).
 
 What this cannot settle: program and tests share an interpreter, so a program made to deceive these tests (an object
 equal to everything, say) may pass. To leave early, or to print what it likes, does not.
