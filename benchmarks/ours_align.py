@@ -57,7 +57,7 @@ def life(folder: str) -> Iterator[Any]:
         port = str(free.getsockname()[1])
     os.environ.update({"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port})
     os.environ.update(standard(os.environ))
-    with open(Path(folder, "log"), "wb") as log, joined(Guard(), folder, place(os.environ), Stop(), log) as alive:
+    with Path(folder, "log").open("wb") as log, joined(Guard(), folder, place(os.environ), Stop(), log) as alive:
         yield alive
 
 

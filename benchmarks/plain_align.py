@@ -1,4 +1,4 @@
-"""The plain loops of benchmarks/align_speed.py: METHOD FOLDER. What one would write by hand with torch and transformers.
+"""The plain loops of benchmarks/align_speed.py: METHOD FOLDER. What one writes by hand with torch and transformers.
 
 For each line {"steps": n} a run of n steps from the first weights; says its CPU seconds, without loading. Batches are
 padded on the right and unmasked, the fastest way on a CPU, as causal attention never looks there.
