@@ -2,8 +2,9 @@
 
 A number in the job's store (torch's TCPStore) says how many chunks were taken; `add` is atomic, so a chunk is taken
 once, by whoever is free. The longest go first and chunks become smaller towards the end (guided self-scheduling,
-Polychronopoulos and Kuck 1987): what is left to wait for at the end is one small chunk of short completions. Which
-worker completes a request does not change its tokens.
+Polychronopoulos and Kuck 1987): what is left to wait for at the end is a small chunk of short completions. Chunks of
+one would leave still less, but a batch of one is drawn at several times the cost a token, so all would end later.
+Which worker completes a request does not change its tokens.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ def chunks(requests: Sequence[Request], expected: Sequence[float], chunk: int, w
     """Cut requests into chunks, in the order they are taken: the same on every worker.
 
     Longest first; requests of one prompt stay together, as a prompt is read once a chunk. At most `chunk` requests
-    each, and at most half of a worker's share of what is left.
+    each; once a worker's share of what is left is less, that, but not below a quarter of `chunk`.
     """
     order = sorted(range(len(requests)), key=lambda i: (-expected[i], -len(requests[i].prompt), i))
     cut: list[list[int]] = []
     at = 0
     while at < len(order):
-        size = max(1, min(chunk, (len(order) - at) // (2 * workers)))
+        size = min(chunk, max(1, chunk // 4, (len(order) - at) // workers))
         cut.append(order[at : at + size])
         at += size
     return cut
@@ -79,10 +80,14 @@ def work(
 
     store: of all workers; key: of this queue, never used before. tick is called after each chunk. What the generator
     refuses is kept for `gather`, so that all ranks hear of it.
+
+    Ranks that share one model, whose passes they make together, are one worker: their generators' `team` is the
+    process group of them. Its first rank pulls for all and keeps what was drawn.
     """
+    team = getattr(generator, "team", None)
     began, busy, taken, failed = time.perf_counter(), 0.0, 0, ""
     done: dict[int, Rollout] = {}
-    while not failed and (number := store.add(key, 1) - 1) < len(cut):
+    while not failed and (number := _pull(store, key, team)) < len(cut):
         start = time.perf_counter()
         try:
             made = generator.generate([requests[i] for i in cut[number]], sampling)
@@ -92,7 +97,27 @@ def work(
         busy += time.perf_counter() - start
         taken += 1
         tick()
-    return Work(done, busy, time.perf_counter() - began, taken, failed)
+    return Work(done if _leads(team) else {}, busy, time.perf_counter() - began, taken, failed)
+
+
+def _pull(store: Any, key: str, team: Any) -> int:
+    """Return the number of the next chunk, the same on all ranks of a team."""
+    if team is None:
+        return int(store.add(key, 1)) - 1
+    import torch
+    import torch.distributed as dist
+
+    number = torch.tensor([store.add(key, 1) - 1 if _leads(team) else 0])
+    dist.broadcast(number, group=team, group_src=0)
+    return int(number)
+
+
+def _leads(team: Any) -> bool:
+    if team is None:
+        return True
+    import torch.distributed as dist
+
+    return bool(dist.get_rank(team) == 0)
 
 
 @dataclass(frozen=True)
@@ -163,8 +188,9 @@ def collect(
 ) -> Collected:  # fmt: skip
     """Complete requests on all workers; called by all ranks of the group together, with the same requests.
 
-    generator: None on ranks that are no worker. expected: tokens of each completion, as far as known. A worker that
-    dies leaves the others waiting in `gather`, until the job's watchdog ends them.
+    generator: None on ranks that are no worker. workers: how many there are, a team counted once. expected: tokens of
+    each completion, as far as known. A worker that dies leaves the others waiting in `gather`, until the job's
+    watchdog ends them.
     """
     cut = chunks(requests, expected or [0.0] * len(requests), chunk, workers)
     mine = None if generator is None else work(requests, sampling, generator, store, key, cut, tick)

@@ -15,6 +15,7 @@ from align.errors import ModelError, RolloutError
 from align.rollout.cache import bytes_per_token, empty_cache
 from align.rollout.generator import Request, Rollout, Sampling
 from align.rollout.sampling import check, draw
+from align.rollout.written import places
 from millrace.config import did_you_mean
 
 CACHE_BYTES = 2 << 30  # of a batch's keys and values, on a CPU
@@ -44,6 +45,7 @@ class TransformersGenerator:
         self._base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # of a peft model
         self._config: Any = self._base.config.get_text_config(decoder=True)
         self._awake, self._torn = True, ""
+        self._places: dict[str, Tensor] = {}  # where weights are copied to, by their names in files
         takes = inspect.signature(self._base.forward).parameters
         self._cache_name = "cache" if "cache" in takes else "past_key_values"  # renamed in transformers 5.24
         self._takes_positions = "position_ids" in takes
@@ -181,8 +183,9 @@ class TransformersGenerator:
     def update(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Copy weights into the generator's own module; of the policy's own module, note the version only.
 
-        Weights that are tied come once. One that fails leaves a mixture, which generate refuses until an update
-        has succeeded. Raises RolloutError for names that are unknown, missing or twice there, and for shapes.
+        Names are those of a Hugging Face folder; weights that are tied come once. An update that fails leaves a
+        mixture, which generate refuses until an update has succeeded. Raises RolloutError for names that are unknown,
+        missing or twice there, and for shapes.
         """
         if self._own:
             self._torn = f"the update to version {version} failed half way: the weights are a mixture of two versions"
@@ -191,10 +194,7 @@ class TransformersGenerator:
         self.version = version
 
     def _copy(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        held = self._model.state_dict()
-        shared: dict[int, list[str]] = {}
-        for name, tensor in held.items():
-            shared.setdefault(tensor.data_ptr(), []).append(name)
+        held = self._places = self._places or places(self._model)
         came: set[str] = set()
         for name, tensor in weights:
             if name not in held:
@@ -206,13 +206,14 @@ class TransformersGenerator:
                 raise RolloutError(f"{name} has the shape {shapes[0]}; the generator's is {shapes[1]}")
             held[name].copy_(tensor)
             came.add(name)
-        missing = [names[0] for names in shared.values() if not came & set(names)]
+        filled = {held[name].data_ptr() for name in came}  # a tied weight has one memory and several names
+        missing = [name for name, tensor in held.items() if tensor.data_ptr() not in filled]
         if missing:
             raise RolloutError(f"{len(missing)} of {len(held)} weights did not come, the first is {missing[0]}")
 
     def sleep(self) -> None:
         """Move the generator's own module to host memory; the policy's own is the policy's to move."""
-        self._awake = False
+        self._awake, self._places = False, {}
         if self._own:
             self._model.to("cpu")
 
@@ -220,7 +221,7 @@ class TransformersGenerator:
         """Move it back."""
         if self._own:
             self._model.to(self._home)
-        self._awake = True
+        self._awake, self._places = True, {}
 
 
 def _padded_left(prompts: Sequence[np.ndarray], steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -236,11 +237,19 @@ def _padded_left(prompts: Sequence[np.ndarray], steps: int) -> tuple[np.ndarray,
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off, and each module back to what it was."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
+    """Switch dropout off, and each module back to what it was.
+
+    4-bit layers stay as they are: on a CPU, bitsandbytes repacks them for eval into what gives no gradients.
+    """
+    training = [module for module in model.modules() if module.training and not _has_4_bits(module)]
+    for module in training:
+        module.training = False
     try:
         yield
     finally:
         for module in training:
             module.training = True
+
+
+def _has_4_bits(module: nn.Module) -> bool:
+    return hasattr(getattr(module, "weight", None), "quant_state")

@@ -22,13 +22,13 @@ def open_generator(job: Job, actor: Policy | None) -> Generator | None:
         from align.rollout.http import HttpGenerator
 
         return HttpGenerator(given.url, folder=storage.join(job.folder, "work", "weights"))
+    own: Any = actor
     if given.engine == "megatron" or (given.engine == "auto" and backend == "megatron"):
         from align.rollout.megatron import MegatronGenerator
 
-        return MegatronGenerator(actor)
+        return MegatronGenerator(own)
     from align.rollout.transformers import TransformersGenerator
 
-    own: Any = actor
     if backend == "hf" and actor is not None and not own.sharded:
         return TransformersGenerator(own.model, version=actor.version)
     return TransformersGenerator.load(job.config.model.start_from)

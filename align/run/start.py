@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from align.config import Config
+from align.config import Config, Peft
 from align.errors import AlignSettingsError, ModelError
 from align.run.worker import COMMAND
 from millrace import __version__, storage
@@ -66,7 +66,7 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
     training = config.training
     lines = (
         f"method     {config.method}",
-        f"model      {model.start_from}, {parameters / 1e6:,.1f} M parameters{f', {model.peft.kind}' if model.peft else ''}",
+        f"model      {model.start_from}, {parameters / 1e6:,.2f} M parameters" + _with(model.peft),
         why.replace("backend", "backend   ", 1),
         f"machine    {machine}; {config.parallel.ranks} ranks",
         *data.describe(),
@@ -119,6 +119,10 @@ def open_chat(config: Config) -> Chat:
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder} holds no tokenizer: {' '.join(str(error).split())[:200]}") from None
     return Chat(tokenizer, config.model.template)
+
+
+def _with(peft: Peft | None) -> str:
+    return f", {peft.kind}" if peft else ""
 
 
 def _ranks(config: Config, machine: Machine) -> Any:

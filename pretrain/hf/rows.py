@@ -85,10 +85,10 @@ class Matrix:
         import torch
 
         columns = None if self.columns is None else (offset[1], offset[1] + shape[1])
-        parts = [self._read(tensors, run, columns) for run in self._window(offset[0], offset[0] + shape[0])]
+        parts = [self._read(tensors, run, columns) for run in self.window(offset[0], offset[0] + shape[0])]
         known = next((part for part in parts if part is not None), torch.zeros(0))
         window = shape[1:]
-        runs = list(self._window(offset[0], offset[0] + shape[0]))
+        runs = list(self.window(offset[0], offset[0] + shape[0]))
         filled = [
             known.new_zeros((run.rows, *window)) if part is None else part
             for run, part in zip(runs, parts, strict=True)
@@ -110,7 +110,7 @@ class Matrix:
             made = ordered[0] if len(ordered) == 1 else torch.cat(ordered)
             yield name, (made.T if self.transposed else made).contiguous()
 
-    def _window(self, low: int, high: int) -> Iterator[Run]:
+    def window(self, low: int, high: int) -> Iterator[Run]:
         """Yield the runs, or parts of runs, that rows `low` to `high` lie in."""
         first = 0
         for run in self.runs:

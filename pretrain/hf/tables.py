@@ -17,6 +17,7 @@ LAYER = "decoder.layers.{layer}."
 ATTENTION = LAYER + "self_attention."
 QKV, FC1, FC2 = ATTENTION + "linear_qkv.", LAYER + "mlp.linear_fc1.", LAYER + "mlp.linear_fc2."
 EXPERTS = "mlp.experts.experts."  # in Megatron's tensors the experts of a layer are stacked
+OUTPUT, SCORE = "output_layer.weight", "score.weight"
 # The norm before experts, whose name Transformer Engine's layers leave alone.
 ALIASES = {"mlp.linear_fc1.layer_norm_": "pre_mlp_layernorm."}
 
@@ -122,7 +123,7 @@ _EXPERTS = (
 )
 _ROPE_END = (
     Rule("decoder.final_layernorm.weight", ("model.norm.weight",), plain(hidden)),
-    Rule("output_layer.weight", ("lm_head.weight",), vocabulary, hidden, when=lambda m: not m.tied_embeddings),
+    Rule(OUTPUT, ("lm_head.weight",), vocabulary, hidden, when=lambda m: not m.tied_embeddings),
 )
 
 
@@ -149,7 +150,7 @@ _GPT2 = (
     Rule(FC2 + "bias", _gpt2("mlp.c_proj.bias"), plain(hidden)),
     Rule("decoder.final_layernorm.weight", ("transformer.ln_f.weight",), plain(hidden)),
     Rule("decoder.final_layernorm.bias", ("transformer.ln_f.bias",), plain(hidden)),
-    Rule("output_layer.weight", ("lm_head.weight",), vocabulary, hidden, when=lambda m: not m.tied_embeddings),
+    Rule(OUTPUT, ("lm_head.weight",), vocabulary, hidden, when=lambda m: not m.tied_embeddings),
 )  # fmt: skip
 
 _LLAMA = (*_ROPE, *_DENSE, *_ROPE_END)
@@ -162,9 +163,15 @@ TABLES: dict[str, tuple[Rule, ...]] = {
 }
 
 
-def table(model: Model, family: str) -> Iterator[Matrix]:
-    """Yield every matrix of a model, layer after layer: those of one tensor of experts follow each other."""
+def table(model: Model, family: str, outputs: int = 0) -> Iterator[Matrix]:
+    """Yield every matrix of a model, layer after layer: those of one tensor of experts follow each other.
+
+    outputs: of the head that scores sequences, in the output layer's place; 0: the vocabulary.
+    """
     rules = [rule for rule in TABLES[family] if rule.when(model)]
+    if outputs:
+        rules = [rule for rule in rules if rule.megatron != OUTPUT]
+        rules.append(Rule(OUTPUT, (SCORE,), plain(lambda _: outputs), hidden))
     for name, repeated in (("first", False), ("layers", True), ("last", False)):
         inside = [rule for rule in rules if ("{layer}" in rule.megatron) == repeated]
         if not repeated:

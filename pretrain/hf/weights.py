@@ -14,7 +14,7 @@ from pretrain.errors import WeightsError
 from pretrain.hf.config import config_json, family_of, read_family
 from pretrain.hf.folder import TensorFolder, appearing, write_tensors
 from pretrain.hf.rows import Box, Matrix
-from pretrain.hf.tables import canonical, table
+from pretrain.hf.tables import OUTPUT, SCORE, canonical, table
 
 SHARD_BYTES = 5_000_000_000  # as transformers' save_pretrained long had it
 # Constants that old folders keep among the weights: masks of attention, rotary frequencies.
@@ -43,16 +43,25 @@ class Weights:
 
     Names and shapes are checked against the model at once, by the headers. Raises WeightsError where a tensor is
     missing, unknown, of another shape, or where the output layer is tied and not, both.
+
+    outputs: of a head that scores sequences, 0: the vocabulary. A folder of a language model has no such head, and
+    its output layer is left alone: `fresh` are Megatron's tensors it has nothing for.
     """
 
-    def __init__(self, folder: str, model: Model):
+    def __init__(self, folder: str, model: Model, outputs: int = 0):
         self._tensors = TensorFolder(folder)
         self._family = read_family(folder)
         self._matrices: dict[str, list[Matrix]] = {}
-        for matrix in table(model, self._family):
+        for matrix in table(model, self._family, outputs):
             self._matrices.setdefault(matrix.key, []).append(matrix)
         wanted = {name: shape for each in self._all() for name, shape in each.sources().items()}
         self._source = _Renamed(self._tensors, wanted)
+        self.fresh: frozenset[str] = frozenset()
+        if outputs:
+            self._source.names.pop("lm_head.weight", None)
+            if SCORE not in self._source.names:
+                wanted.pop(SCORE)
+                self.fresh = frozenset({OUTPUT})
         _check(self._source, wanted, folder, model)
 
     def _all(self) -> Iterator[Matrix]:
@@ -80,7 +89,7 @@ class _Renamed:
         prefix = next(name.partition(".")[0] for name in wanted) + "."  # model. or transformer.
         bare = not any(name.startswith(prefix) for name in tensors.shapes)
         self.names = {
-            name if not bare or name.startswith("lm_head.") else prefix + name: name
+            name if not bare or name.startswith(("lm_head.", SCORE)) else prefix + name: name
             for name in tensors.shapes
             if not CONSTANT.search(name)
         }
@@ -132,15 +141,18 @@ def _check_tied(source: _Renamed, embedding: str, folder: str, rows: int = 4096)
         )
 
 
-def import_weights(folder: str, model: Model, pieces: Iterable[Piece]) -> None:
+def import_weights(folder: str, model: Model, pieces: Iterable[Piece], outputs: int = 0) -> None:
     """Fill this rank's parts of Megatron's tensors from a Hugging Face folder, one by one, cast to their types.
 
     pieces: the ShardedTensors of the model's `sharded_state_dict`; they know their place under any parallel
     sizes, so a rank reads the layers, experts, rows and columns it owns and no others. Tensors that are no
     weights (extra states) are left out by the caller. Memory: one piece. Raises WeightsError before it fills any.
+    outputs: of a head that scores sequences; one that the folder has not stays as it is.
     """
-    weights = Weights(folder, model)
+    weights = Weights(folder, model, outputs)
     for piece in pieces:
+        if piece.key in weights.fresh:
+            continue
         stacked = len(piece.global_offset) - len(piece.local_shape)
         box = Box(piece.key, tuple(piece.global_offset), (1,) * stacked + tuple(piece.local_shape))
         piece.data.detach().copy_(weights.read(box).view(piece.local_shape))

@@ -2,7 +2,8 @@
 
 What Megatron passes through its layers as `attention_mask` is here `cu_seqlens`, int32 (documents + 1,): the
 bounds of documents in the b * s tokens of the micro-batch, row after row. Each document attends to itself alone,
-causally. Rotary positions may run on through a row: they only matter by their differences.
+causally. Rotary positions may run on through a row: they only matter by their differences. In decoding it is a
+`pretrain.mcore.inference.Cache`, which keeps keys and values between passes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from megatron.core import parallel_state, tensor_parallel
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch.nn.functional import scaled_dot_product_attention
+
+from pretrain.mcore.inference import Cache
 
 
 class DocumentAttention(MegatronModule):
@@ -37,7 +40,7 @@ class DocumentAttention(MegatronModule):
         **_: Any,
     ):
         super().__init__(config=config)
-        self.scale = softmax_scale
+        self.layer_number, self.scale = layer_number, softmax_scale
         self.dropout = config.attention_dropout if attention_dropout is None else attention_dropout
         self.group = parallel_state.get_context_parallel_group() if config.context_parallel_size > 1 else None
 
@@ -46,9 +49,11 @@ class DocumentAttention(MegatronModule):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        attention_mask: torch.Tensor,
+        attention_mask: torch.Tensor | Cache,
         **_: Any,
     ) -> torch.Tensor:
+        if isinstance(attention_mask, Cache):
+            return attention_mask.attend(self, query, key, value)
         cu_seqlens, dropout = attention_mask, self.dropout if self.training else 0.0
         length, batch = query.shape[:2]
         if self.group is None and query.is_cuda and query.dtype != torch.float32 and not dropout:

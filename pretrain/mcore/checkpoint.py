@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from megatron.core import dist_checkpointing, parallel_state, tensor_parallel
-from megatron.core.dist_checkpointing.core import CheckpointingConfig, save_config
+from megatron.core.dist_checkpointing.core import CheckpointingConfig, CheckpointingException, save_config
 from megatron.core.dist_checkpointing.mapping import ShardedObject, ShardedTensor, is_main_replica
 from megatron.core.dist_checkpointing.serialization import get_default_save_common_strategy, load_sharded_metadata
 from megatron.core.dist_checkpointing.strategies.fully_parallel import FullyParallelSaveStrategyWrapper
@@ -32,6 +32,7 @@ from torch.distributed.checkpoint import FileSystemWriter
 
 from millrace import storage, tables
 from millrace.errors import StorageError
+from pretrain.errors import CheckpointError
 from pretrain.mcore import layout
 from pretrain.mcore.state import seed
 from pretrain.run.checkpoints import About, Folder, damage, reading
@@ -123,9 +124,7 @@ class Saver:
     @torch.no_grad()
     def _copy(self) -> None:
         """Copy this rank's share to host memory."""
-        for chunk in self.engine.models:
-            if chunk.ddp_config.overlap_param_gather:  # weights of other ranks may still be on their way
-                chunk.start_param_sync(force_sync=True)
+        self.engine.settle()
         for live, host in zip(self._live, self._host):
             host.data.copy_(live, non_blocking=True)
         torch.cuda.synchronize()
@@ -212,8 +211,8 @@ def load(engine: Any, path: Path) -> tuple[dict[str, Any], bool]:
             wanted["random"] = _random_states()
         with torch.no_grad():
             loaded = dist_checkpointing.load(wanted, str(path), validate_access_integrity=False)
-    for number, chunk in enumerate(engine.models):
-        chunk.module.load_state_dict(loaded.get("objects", {}).get(str(number), {}), strict=False)
+    for number, chunk in enumerate(engine.chunks):
+        chunk.load_state_dict(loaded.get("objects", {}).get(str(number), {}), strict=False)
     layout.set_step(engine.optimizer, common["updates"])
     engine.scheduler.num_steps = common["scheduler_steps"]
     engine.scheduler.step(0)
@@ -222,6 +221,14 @@ def load(engine: Any, path: Path) -> tuple[dict[str, Any], bool]:
     else:
         seed(engine.settings.training.seed + int(common["state"]["step"]))
     return common["state"], same
+
+
+def about(path: Path) -> dict[str, Any]:
+    """Return the loop's state that a checkpoint was saved with. Raises CheckpointError where there is none."""
+    try:
+        return dict(dist_checkpointing.load_common_state_dict(str(path))["state"])
+    except (OSError, KeyError, CheckpointingException) as error:
+        raise CheckpointError(f"{path} holds no checkpoint: {_reason(error)}") from None
 
 
 def newest(folder: Folder) -> tuple[Path | None, list[str]]:

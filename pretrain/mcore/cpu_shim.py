@@ -28,6 +28,11 @@ def install(leave_out: str = "") -> None:
             piece()
 
 
+def installed() -> bool:
+    """Tell whether torch is patched in this process."""
+    return torch.cuda.current_device.__module__ == __name__
+
+
 def _device() -> None:
     """torch.cuda.current_device() raises "not compiled with CUDA"; the parameters ask it where to live."""
     torch.cuda.current_device = lambda: torch.device("cpu")

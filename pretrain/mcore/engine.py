@@ -17,6 +17,7 @@ from megatron.core.utils import get_batch_on_this_cp_rank
 from pretrain.batch import Batch
 from pretrain.config import Config
 from pretrain.mcore import model, specs
+from pretrain.mcore.lora import PREFIX
 from pretrain.mcore.optimizer import optimizer, scheduler
 
 
@@ -33,12 +34,19 @@ class Engine:
     """Train one model on the parallel groups that `state.start` formed.
 
     A step is `backward`, then `apply` or `discard`: between them the caller may judge the loss and the norm.
+    chunks: the model as `model.build` makes it from the settings and made, Megatron's configuration of them; None: so
+    it is. trained: with gradients and an optimizer, over the parameters that require them.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, made: Any = None, chunks: list[Any] | None = None, trained: bool = True):
         self.settings = config
-        self.config = model.transformer_config(config)
-        chunks = model.build(config, self.config)
+        self.config = made or model.transformer_config(config)
+        self.chunks = chunks or model.build(config, self.config)
+        self.models, self.optimizer, self.scheduler = self.chunks, None, None
+        if trained:
+            self._train_with(config)
+
+    def _train_with(self, config: Config) -> None:
         parallel = config.parallel
         ddp = DistributedDataParallelConfig(
             grad_reduce_in_fp32=True,
@@ -48,7 +56,7 @@ class Engine:
         )
         self.models = [
             DistributedDataParallel(self.config, ddp, chunk, disable_bucketing=index > 0)
-            for index, chunk in enumerate(chunks)
+            for index, chunk in enumerate(self.chunks)
         ]
         self.optimizer = optimizer(config, self.models)
         self.scheduler = scheduler(config, self.optimizer)
@@ -63,25 +71,42 @@ class Engine:
         """The learning rate of the last step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def load_weights(self, folder: str) -> None:
-        """Take the weights of a Hugging Face folder, of the same model; each rank reads what it holds."""
+    def load_weights(self, folder: str, outputs: int = 0) -> None:
+        """Take the weights of a Hugging Face folder, of the same model; each rank reads what it holds.
+
+        outputs: of a head that scores sequences, which stays as it is where the folder has none. Adapters stay.
+        """
         from pretrain.hf.weights import import_weights
 
         assert self.settings.model is not None
-        states = [model.places(chunk.module) for chunk in self.models]
-        pieces = [piece for state in states for piece in model.sharded(state) if piece.data.is_floating_point()]
-        import_weights(folder, self.settings.model, pieces)
-        self.optimizer.reload_model_params()
+        states = [model.places(chunk) for chunk in self.chunks]
+        pieces = [
+            piece
+            for state in states
+            for piece in model.sharded(state)
+            if piece.data.is_floating_point() and not piece.key.startswith(PREFIX)
+        ]
+        import_weights(folder, self.settings.model, pieces, outputs)
+        if self.optimizer is not None:
+            self.optimizer.reload_model_params()
 
     def backward(self, batches: Sequence[Batch]) -> Gradients:
         """Compute gradients of the mean loss over a global batch, of which `batches` are this rank's micro-batches."""
+        self.begin()
+        loss, labels = self._run(batches, forward_only=False)
+        return Gradients(loss / max(labels, 1), labels, self.norm())
+
+    def begin(self) -> None:
+        """Forget the gradients of the step before."""
         for chunk in self.models:
             chunk.train()
             chunk.zero_grad_buffer()
         self.optimizer.zero_grad()
-        loss, labels = self._run(batches, forward_only=False)
+
+    def norm(self) -> float:
+        """Return the gradients' L2 norm over all trained parameters, of all ranks; after `run` with gradients."""
         self.optimizer.prepare_grads()
-        return Gradients(loss / max(labels, 1), labels, float(self.optimizer.get_grad_norm()))
+        return float(self.optimizer.get_grad_norm())
 
     def apply(self, gradients: Gradients) -> None:
         """Clip the gradients and update the weights, at the next learning rate of the schedule."""
@@ -107,10 +132,18 @@ class Engine:
         rows, length = batches[0].tokens.shape
         if self._flat:
             rows, length = 1, rows * length
+        return self._everywhere(self.run(batches, self._forward, rows, length, forward_only))
+
+    def run(self, batches: Sequence[Any], forward: Any, rows: int, length: int, forward_only: bool) -> list[Any]:
+        """Pass micro-batches, all of rows x length tokens, through the pipeline; return what became of each.
+
+        forward: takes an iterator of the batches and a chunk of the model; returns the chunk's output and, for the
+        last chunk's, what makes of it the loss, a number of tokens and anything: the last stage returns these.
+        """
         many = len(self.models) > 1
-        iterators: list[Iterator[Batch]] = [iter(batches) for _ in self.models]
-        sums = get_forward_backward_func()(
-            forward_step_func=self._forward,
+        iterators: list[Iterator[Any]] = [iter(batches) for _ in self.models]
+        found: list[Any] = get_forward_backward_func()(
+            forward_step_func=forward,
             data_iterator=iterators if many else iterators[0],
             model=self.models if many else self.models[0],
             num_microbatches=len(batches),
@@ -118,7 +151,13 @@ class Engine:
             micro_batch_size=rows,
             forward_only=forward_only,
         )
-        return self._everywhere(sums)
+        return found
+
+    def settle(self) -> None:
+        """Wait for weights that other ranks updated and that may still be on their way."""
+        for chunk in self.models:
+            if getattr(chunk, "ddp_config", None) and chunk.ddp_config.overlap_param_gather:
+                chunk.start_param_sync(force_sync=True)
 
     @property
     def _flat(self) -> bool:
@@ -155,11 +194,15 @@ class Engine:
             torch.distributed.all_reduce(
                 total, group=parallel_state.get_data_parallel_group(with_context_parallel=True)
             )
+        loss, labels = self.tell(total).tolist()
+        return loss, int(labels)
+
+    def tell(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Give the last stage's numbers to all stages of the pipeline, in place; of the same shape and type on all."""
         if parallel_state.get_pipeline_model_parallel_world_size() > 1:
             last = parallel_state.get_pipeline_model_parallel_last_rank()
-            torch.distributed.broadcast(total, last, group=parallel_state.get_pipeline_model_parallel_group())
-        loss, labels = total.tolist()
-        return loss, int(labels)
+            torch.distributed.broadcast(numbers, last, group=parallel_state.get_pipeline_model_parallel_group())
+        return numbers
 
     @torch.no_grad()
     def logits(self, batch: Batch) -> torch.Tensor:

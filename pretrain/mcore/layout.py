@@ -40,16 +40,18 @@ class Held:
 
 
 def tensors(engine: Any) -> list[ShardedTensor]:
-    """Return this rank's weights and moments, as views. Moments that are not there yet are made, zero."""
+    """Return this rank's trained weights and their moments, as views. Moments that are not there yet are made, zero."""
     _begin_moments(engine.optimizer)
-    parameters = [parameter for chunk in engine.models for parameter in chunk.parameters()]
+    parameters = [parameter for chunk in engine.chunks for parameter in chunk.parameters()]
     parameters.sort(key=torch.Tensor.data_ptr)
     held = dict(_held(engine.optimizer, parameters))
     found = []
     for piece in _pieces(engine):
         shape = (1,) * piece.prepend_axis_num + tuple(piece.local_shape)
-        found.append(_box(piece.key, piece.data.detach(), shape, piece, piece.global_offset, piece.replica_id))
         parameter, begin = _parameter_of(piece.data, parameters)
+        if parameter is not None and not parameter.requires_grad:
+            continue
+        found.append(_box(piece.key, piece.data.detach(), shape, piece, piece.global_offset, piece.replica_id))
         if parameter is not None and parameter in held:
             found += _moments(piece, shape, begin, held[parameter])
     return found
@@ -57,7 +59,7 @@ def tensors(engine: Any) -> list[ShardedTensor]:
 
 def objects(engine: Any) -> list[dict[str, ShardedObject]]:
     """Return what modules keep beside tensors (Transformer Engine's scales), by name, of each chunk."""
-    states = [places(chunk.module) for chunk in engine.models]
+    states = [places(chunk) for chunk in engine.chunks]
     return [{name: value for name, value in state.items() if isinstance(value, ShardedObject)} for state in states]
 
 
@@ -87,8 +89,8 @@ def set_step(optimizer: Any, count: int) -> None:
 
 
 def _pieces(engine: Any) -> Iterator[ShardedTensor]:
-    for chunk in engine.models:
-        yield from sharded(places(chunk.module))
+    for chunk in engine.chunks:
+        yield from sharded(places(chunk))
 
 
 def _inner(optimizer: Any) -> list[Any]:

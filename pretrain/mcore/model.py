@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from megatron.core import parallel_state
 from megatron.core.dist_checkpointing.mapping import ShardedTensor, ShardedTensorFactory
 from megatron.core.models.gpt import GPTModel
+from megatron.core.tensor_parallel import ColumnParallelLinear
 from megatron.core.transformer.module import Float16Module
 from megatron.core.transformer.transformer_config import TransformerConfig
 
@@ -24,11 +25,14 @@ ACTIVATIONS = {"swiglu": F.silu, "gelu": F.gelu, "gelu_tanh": functools.partial(
 RESIDUAL = ("linear_proj.weight", "linear_fc2.weight")  # layers that write to the residual stream
 
 
-def transformer_config(config: Config) -> TransformerConfig:
-    """Return Megatron's configuration of a finished one of ours. Raises SettingsError for FP8 without its library."""
+def transformer_config(config: Config, te: bool | None = None) -> TransformerConfig:
+    """Return Megatron's configuration of a finished one of ours. Raises SettingsError for FP8 without its library.
+
+    te: layers are Transformer Engine's; None: where it is installed.
+    """
     model, training, parallel = config.model, config.training, config.parallel
     assert model is not None
-    cuda, te = torch.cuda.is_available(), specs.have_te()
+    cuda, te = torch.cuda.is_available(), specs.have_te() if te is None else te
     if training.precision == "fp8" and not te:
         raise SettingsError("training.precision fp8 needs the package transformer_engine; bf16 and fp32 do not")
     dtype = torch.float32 if training.precision == "fp32" else torch.bfloat16
@@ -84,18 +88,25 @@ def _untouched(weight: torch.Tensor) -> torch.Tensor:
     return weight
 
 
-def build(config: Config, made: TransformerConfig) -> list[torch.nn.Module]:
-    """Return this rank's chunks of the model with fresh weights: one, or one a virtual pipeline stage."""
+def build(
+    config: Config, made: TransformerConfig, make: Callable[..., Any] = GPTModel, te: bool | None = None
+) -> list[torch.nn.Module]:
+    """Return this rank's chunks of the model with fresh weights: one, or one a virtual pipeline stage.
+
+    make: GPTModel, or what takes its arguments and is one. te: layers are Transformer Engine's.
+    """
     stages = config.parallel.virtual_pipeline
-    return [_chunk(config, made, stage if stages > 1 else None) for stage in range(stages)]
+    return [_chunk(config, made, stage if stages > 1 else None, make, te) for stage in range(stages)]
 
 
-def _chunk(config: Config, made: TransformerConfig, stage: int | None) -> torch.nn.Module:
+def _chunk(
+    config: Config, made: TransformerConfig, stage: int | None, make: Callable[..., Any], te: bool | None
+) -> torch.nn.Module:
     model = config.model
     assert model is not None
     where = {"ignore_virtual": stage is None, "vp_stage": stage}
-    chunk = GPTModel(
-        made, specs.block(made, stage), padded_vocabulary(model), model.positions,
+    chunk = make(
+        made, specs.block(made, stage, te), padded_vocabulary(model), model.positions,
         pre_process=parallel_state.is_pipeline_first_stage(**where),
         post_process=parallel_state.is_pipeline_last_stage(**where),
         share_embeddings_and_output_weights=model.tied_embeddings,
@@ -109,7 +120,7 @@ def _chunk(config: Config, made: TransformerConfig, stage: int | None) -> torch.
             rotary.inv_freq, scaling.factor, scaling.low_freq_factor, scaling.high_freq_factor,
             scaling.original_positions,
         )  # fmt: skip
-    if chunk.post_process:
+    if chunk.post_process and isinstance(chunk.output_layer, ColumnParallelLinear):
         chunk.output_layer.register_forward_hook(_never_predict_padding(model))
     chunk.cuda(torch.cuda.current_device())
     initialize(chunk, config)

@@ -26,10 +26,12 @@ def te_attention(config: TransformerConfig) -> bool:
     return have_te() and config.context_parallel_size == 1
 
 
-def block(config: TransformerConfig, vp_stage: int | None = None) -> ModuleSpec | TransformerBlockSubmodules:
-    """Return what `GPTModel` builds its layers from."""
+def block(
+    config: TransformerConfig, vp_stage: int | None = None, te: bool | None = None
+) -> ModuleSpec | TransformerBlockSubmodules:
+    """Return what `GPTModel` builds its layers from. te: Transformer Engine's, None: where it is installed."""
     moe, qk_norm = config.num_moe_experts, config.qk_layernorm
-    if have_te():
+    if have_te() if te is None else te:
         layer = get_gpt_layer_with_transformer_engine_spec(moe, config.moe_grouped_gemm, qk_norm)
         if not te_attention(config):
             layer.submodules.self_attention.submodules.core_attention = DocumentAttention

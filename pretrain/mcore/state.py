@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from megatron.core import parallel_state, tensor_parallel
 
 from pretrain.config import Config
+from pretrain.errors import ParallelError
 from pretrain.mcore import cpu_shim, fixes
 
 
@@ -18,6 +21,46 @@ def start(config: Config) -> None:
         cpu_shim.install()
     fixes.install()
     groups(config)
+
+
+def join(config: Config) -> None:
+    """Start where nothing was started yet, in a process that may be alone; several models share one set of groups.
+
+    Raises ParallelError where groups of other sizes were formed.
+    """
+    if not torch.distributed.is_initialized():
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        torch.distributed.init_process_group(backend, store=torch.distributed.HashStore(), rank=0, world_size=1)
+    if not parallel_state.model_parallel_is_initialized():
+        if not (torch.cuda.is_available() or cpu_shim.installed()):
+            cpu_shim.install()
+        fixes.install()
+        groups(config)
+        return
+    parallel, there = config.parallel, _formed()
+    wanted = {name: getattr(parallel, name) for name in there}
+    if config.model is not None and not config.model.experts:
+        wanted["expert"] = there["expert"]
+    if differ := [f"{name} {there[name]}, not {wanted[name]}" for name in there if there[name] != wanted[name]]:
+        raise ParallelError(
+            f"the models of one process share their parallel sizes; the first has {', '.join(differ)}: "
+            "give them the same, or processes of their own"
+        )
+
+
+def _formed() -> dict[str, int]:
+    return {
+        "tensor": parallel_state.get_tensor_model_parallel_world_size(),
+        "pipeline": parallel_state.get_pipeline_model_parallel_world_size(),
+        "virtual_pipeline": parallel_state.get_virtual_pipeline_model_parallel_world_size() or 1,
+        "context": parallel_state.get_context_parallel_world_size(),
+        "expert": parallel_state.get_expert_model_parallel_world_size(),
+    }
+
+
+def leave() -> None:
+    """Let the parallel groups go, so that others can be formed; models that used them are of no more use."""
+    parallel_state.destroy_model_parallel()
 
 
 def groups(config: Config) -> None:
@@ -52,3 +95,33 @@ def seed(number: int) -> None:
 def data_parallel() -> tuple[int, int]:
     """Return (rank, size) among the ranks that read different rows."""
     return parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
+
+
+def totals(sums: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Add up pairs of numbers by name over the data-parallel ranks' last stages; return them on every rank.
+
+    A rank that lacks a name adds nothing to it; what other stages give is not looked at.
+    """
+    told: list[dict[str, tuple[float, float]]] = []
+    if last_stage():
+        group = parallel_state.get_data_parallel_group(with_context_parallel=True)
+        told = [{} for _ in range(group.size())]
+        torch.distributed.all_gather_object(told, dict(sums), group=group)
+    added: dict[str, tuple[float, float]] = {}
+    for each in told:
+        for name, (value, count) in each.items():
+            before = added.get(name, (0.0, 0.0))
+            added[name] = (before[0] + value, before[1] + count)
+    if parallel_state.get_pipeline_model_parallel_world_size() > 1:
+        box = [added]
+        torch.distributed.broadcast_object_list(
+            box, parallel_state.get_pipeline_model_parallel_last_rank(),
+            group=parallel_state.get_pipeline_model_parallel_group(),
+        )  # fmt: skip
+        added = box[0]
+    return added
+
+
+def last_stage() -> bool:
+    """Tell whether this rank has the model's head."""
+    return bool(parallel_state.is_pipeline_last_stage(ignore_virtual=True))

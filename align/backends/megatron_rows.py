@@ -1,0 +1,130 @@
+"""Micro-batches as a Megatron model takes them, and what its head gives as a policy's outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from align.batch import TokenBatch
+from align.errors import ModelError
+from align.policy import Head, Outputs
+from pretrain.config import Model
+from pretrain.mcore.vocabulary import logprobs, most_likely
+
+
+@dataclass(frozen=True)
+class Row:
+    """A micro-batch as one row of documents; all rows of a pass are equally long, as the pipeline asks for."""
+
+    tokens: Tensor  # int64 (1, length)
+    positions: Tensor  # int64 (1, length): in the document
+    bounds: Tensor  # int32 (documents + 1,)
+    batch: TokenBatch
+    real: bool = True  # False: a filler of an interleaved pipeline, which wants a multiple of its ranks
+
+
+def rows(batches: Sequence[TokenBatch], multiple: int, count: int, device: torch.device | str) -> list[Row]:
+    """Lay micro-batches out: `multiple` divides their length, `count` their number."""
+    length = -(-max(batch.tokens.numel() for batch in batches) // multiple) * multiple
+    made = [_row(batch.to(device), length) for batch in batches]
+    filler = Row(made[0].tokens, made[0].positions, made[0].bounds, made[0].batch, real=False)
+    return made + [filler] * (-len(made) % count)
+
+
+def _row(batch: TokenBatch, length: int) -> Row:
+    padding = length - batch.tokens.numel()
+    tokens, positions = (
+        torch.nn.functional.pad(each.reshape(1, -1), (0, padding)) for each in (batch.tokens, batch.positions)
+    )
+    ends = batch.cu_seqlens
+    bounds = torch.cat([ends, ends.new_full((1,), length)]) if padding else ends
+    # cells of no sequence may count on past the positions a model has learnt
+    inside = torch.zeros_like(tokens, dtype=torch.bool)
+    for start, size in zip(batch.starts.tolist(), batch.lengths.tolist(), strict=True):
+        inside[0, start : start + size] = True
+    return Row(tokens, positions * inside, bounds, batch)
+
+
+def check(batches: Sequence[TokenBatch], model: Model, name: str) -> None:
+    """Raise ModelError for tokens or lengths that the model has no weights for."""
+    for batch in batches:
+        least, most = int(batch.tokens.min()), int(batch.tokens.max())
+        if least < 0 or most >= (model.vocab_size or 0):
+            raise ModelError(
+                f"a batch holds token {least if least < 0 else most}; {name} knows 0 to {(model.vocab_size or 0) - 1}: "
+                "its tokenizer and its weights do not belong together"
+            )
+        longest = int(batch.lengths.max())
+        if longest > (model.positions or 0):
+            raise ModelError(
+                f"a sequence has {longest} tokens; {name} has {model.positions} positions. Lower model.max_length"
+            )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which outputs are wanted."""
+
+    entropy: bool = False
+    candidates: bool = False
+    top: int = 0  # most likely tokens
+
+
+def answer(numbers: Tensor, batch: TokenBatch, head: Head, asked: Asked, temperature: float) -> Outputs:
+    """Return a policy's outputs of what the head gave: logits (length, vocabulary of this rank), or numbers."""
+    if head == "reward":
+        return Outputs(scores=numbers.index_select(0, batch.last_cells))
+    steps = torch.arange(batch.labels.shape[1], device=batch.labels.device)
+    inside = steps < (batch.lengths - 1)[:, None]  # (n, t)
+    cells = batch.cells[inside]
+    if head == "value":
+        return Outputs(values=_spread(numbers[:, 0].index_select(0, cells), inside))
+    targets = batch.labels[inside][:, None]
+    if asked.candidates:
+        targets = torch.cat([targets, batch.fields["candidates"][inside]], 1)
+    found, entropy = logprobs(numbers, cells, targets, temperature, asked.entropy)
+    top, candidates = None, _spread(found[:, 1:], inside) if asked.candidates else None
+    if asked.top:
+        tokens, likely = most_likely(numbers, cells, asked.top, temperature)
+        top, candidates = _spread(tokens, inside), _spread(likely, inside)
+    return Outputs(
+        logprobs=_spread(found[:, 0], inside),
+        entropy=None if entropy is None else _spread(entropy, inside),
+        candidates=candidates,
+        top=top,
+    )
+
+
+def _spread(values: Tensor, inside: Tensor) -> Tensor:
+    """Put (m, ...) where `inside` (n, t) is true, 0 elsewhere; returns (n, t, ...)."""
+    places = inside.flatten().nonzero()[:, 0]
+    whole = values.new_zeros((inside.numel(), *values.shape[1:]))
+    return whole.index_copy(0, places, values).view(*inside.shape, *values.shape[1:])
+
+
+def blank(batch: TokenBatch, head: Head, asked: Asked, outputs: int) -> Outputs:
+    """Return zeros of the shapes that `answer` gives, for ranks without the head."""
+    count, steps = batch.labels.shape
+
+    def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.zeros(shape, dtype=dtype, device=batch.labels.device)
+
+    if head == "reward":
+        return Outputs(scores=zeros(count, outputs))
+    if head == "value":
+        return Outputs(values=zeros(count, steps))
+    width = asked.top or (batch.fields["candidates"].shape[2] if asked.candidates else 0)
+    return Outputs(
+        logprobs=zeros(count, steps),
+        entropy=zeros(count, steps) if asked.entropy else None,
+        candidates=zeros(count, steps, width) if width else None,
+        top=zeros(count, steps, width, dtype=torch.int64) if asked.top else None,
+    )
+
+
+def each(outputs: Outputs, change: Callable[[Tensor], Tensor]) -> Outputs:
+    """Return outputs with a function applied to all that are there."""
+    return Outputs(**{name: None if value is None else change(value) for name, value in vars(outputs).items()})
