@@ -187,7 +187,7 @@ class Grpo:
     epochs: int = 1  # over the rollouts
     minibatches: int = 1  # optimizer steps an epoch
     clip_low: float = 0.2
-    clip_high: float = 0.2  # dapo's paper 0.28; of cispo the bound of the ratio
+    clip_high: float = 0.2  # dapo's paper 0.28; of cispo 1 + it bounds the ratio
     dual_clip: float = 0.0
     baseline: Literal["mean", "leave_one_out"] = "mean"
     scale: Literal["group", "batch", "none"] = "group"  # what advantages are divided by: a standard deviation

@@ -14,6 +14,7 @@ SECONDS_PER_MB = {
     "ReadWarc": 0.007,
     "ReadJsonl": 0.005,
     "ReadParquet": 0.002,
+    "ReadConversations": 0.05,
     "UrlFilter": 0.001,  # of text, at some 2 KB a URL
     "ExtractHtml": 0.45,
     "FixUnicode": 0.01,

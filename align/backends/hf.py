@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,18 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from align.backends import hf_checkpoint, hf_export, hf_ranks
+from align.backends.hf_attention import DOCUMENTS
 from align.backends.hf_batch import Limits, inputs, spread
 from align.backends.hf_logprobs import most_likely, token_logprobs
 from align.backends.hf_model import fingerprint, open_model
 from align.backends.hf_network import Network
 from align.backends.hf_optimizer import Trainer
+from align.backends.hf_probe import EXAMPLES
 from align.backends.hf_ranks import Ranks
 from align.backends.peft_adapters import LibraryAdapters
 from align.backends.peft_bottleneck import Bottlenecks
 from align.backends.settings import PolicySettings
 from align.batch import TokenBatch
 from align.errors import AlignSettingsError, ModelError
-from align.layout import packed, padded
+from align.layout import padded
 from align.policy import Head, Loss, Need, Outputs, Part, StepResult
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -58,7 +61,12 @@ class HuggingFacePolicy:
 
     @property
     def model(self) -> Any:
-        """The transformers model, for an engine that shares its weights; of a rank with others, its shards."""
+        """The transformers model, adapters in it, for an engine that shares its weights; with other ranks its shards.
+
+        Raises ModelError under p_tuning, whose virtual tokens come from outside.
+        """
+        if self.adapters is not None and self.adapters.virtual:
+            raise ModelError("p_tuning's virtual tokens are not in the model: nothing can be generated with it alone")
         return self.network.inner
 
     @property
@@ -77,10 +85,16 @@ class HuggingFacePolicy:
             if self.head != "lm":
                 network.scorer.float()
             return network
-        source = dict[str, Tensor]()
-        if ranks.rank == 0:
-            whole = self._built(kept, weights=True)
-            source = {**dict(whole.named_parameters()), **dict(whole.named_buffers())}
+        source, failure = dict[str, Tensor](), ""
+        try:
+            if ranks.rank == 0:
+                whole = self._built(kept, weights=True)
+                source = {**dict(whole.named_parameters()), **dict(whole.named_buffers())}
+        except ModelError as error:
+            failure = str(error)
+        failure = ranks.told(failure)
+        if failure:
+            raise ModelError(failure)
         network = self._built(kept, weights=False)
         if self.head != "lm":
             network.scorer.float()
@@ -114,28 +128,26 @@ class HuggingFacePolicy:
         return self.sharded or self.dtype == torch.float32 or scoring
 
     def _limits(self) -> Limits:
-        config = self.model.config.get_text_config()
-        rows = self.model.get_input_embeddings().weight.shape[0]
-        limits = Limits(
-            self.settings.start_from, rows, getattr(config, "max_position_embeddings", None),
-            self.adapters.virtual if self.adapters else 0,
-        )  # fmt: skip
-        if limits.virtual:
-            return Limits(limits.name, rows, limits.positions, limits.virtual, packs=False)
-        return Limits(limits.name, rows, limits.positions, packs=self._packs(limits))
+        config = self.network.inner.config.get_text_config()
+        rows = self.network.inner.get_input_embeddings().weight.shape[0]
+        positions = getattr(config, "max_position_embeddings", None)
+        if self.adapters is not None and self.adapters.virtual:
+            return Limits(self.settings.start_from, rows, positions, self.adapters.virtual, packs=False)
+        attention = self.network.inner.config._attn_implementation
+        cheap = attention == "flash_attention_2" or (attention == DOCUMENTS and self.ranks.device.type == "cpu")
+        limits = Limits(self.settings.start_from, rows, positions, packed=cheap)
+        return dataclasses.replace(limits, packs=self._packs(limits))
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _packs(self, limits: Limits) -> bool:
         """Tell whether a sequence gets the same from this model behind another one as alone, by trying."""
-        from align.backends.probe import EXAMPLES
-
-        last = self.head == "reward"
-        ends = [
-            self.network(inputs(layout, limits, self.ranks.device, last)).float()
-            for layout in (padded(EXAMPLES), packed(EXAMPLES, 64))
-        ]
+        ways = (dataclasses.replace(limits, packs=packs, packed=packs) for packs in (False, True))
+        apart, together = (
+            self.network(inputs(padded(EXAMPLES), way, self.ranks.device, self.head == "reward")).float()
+            for way in ways
+        )
         near = 1e-4 if self.dtype == torch.float32 else 5e-2
-        return bool((ends[0] - ends[1]).abs().max() <= near * ends[0].abs().max())
+        return bool((together - apart).abs().max() <= near * apart.abs().max())
 
     @functools.cached_property
     def base(self) -> str:
@@ -195,7 +207,7 @@ class HuggingFacePolicy:
     def _now(self) -> Limits:
         """Return what the model takes, with the adapters on or off."""
         if self.adapters is not None and self.adapters.virtual != self.limits.virtual:
-            return Limits(self.limits.name, self.limits.vocabulary, self.limits.positions, packs=False)
+            return dataclasses.replace(self.limits, virtual=0)
         return self.limits
 
     def train_step(self, microbatches: Sequence[TokenBatch], loss: Loss, counts: Mapping[str, float]) -> StepResult:

@@ -24,10 +24,10 @@ def attend(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    documents: list[tuple[int, int]] | None = None,
+    documents: list[int] | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Attend within each of `documents`, bounds (start, stop) in one row; without them as "sdpa" does.
+    """Attend within each of `documents`, lengths that fill one row; without them as "sdpa" does.
 
     query, key, value: (1, heads, tokens, head_dim). Returns (1, tokens, heads, head_dim).
     """
@@ -35,9 +35,9 @@ def attend(
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
     window = options.get("sliding_window")
     parts = []
-    for start, stop in documents:
-        q, k, v = (x[:, :, start:stop] for x in (query, key, value))
-        mask = _band(stop - start, window, query.device) if window and stop - start > window else None
+    for q, k, v in zip(*(x.split(documents, 2) for x in (query, key, value)), strict=True):
+        length = q.shape[2]
+        mask = _band(length, window, query.device) if window and length > window else None
         parts.append(sdpa_attention_forward(module, q, k, v, mask, **options)[0])
     return torch.cat(parts, 1), None
 

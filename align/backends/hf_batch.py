@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import torch
@@ -14,11 +13,11 @@ from align.errors import ModelError
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a forward pass is given, and where its answers lie. `positions` and `documents` of packed rows alone."""
+    """What a forward pass is given, and where its answers lie. `positions` and `documents` of one packed row alone."""
 
-    tokens: Tensor  # int64 (b, s); packed (1, b * s)
-    positions: Tensor | None  # int64 (1, b * s)
-    documents: list[tuple[int, int]] | None  # bounds, in the b * s tokens
+    tokens: Tensor  # int64 (b, s)
+    positions: Tensor | None  # int64 (1, s)
+    documents: list[int] | None  # their lengths, one after another
     cells: Tensor  # int64 (m,): positions in the b * s tokens that predict a token, or (n,): last ones
     places: Tensor  # int64 (m,): where in (n, t) their tokens stand, flat
 
@@ -32,6 +31,7 @@ class Limits:
     positions: int | None  # tokens of a sequence, virtual ones included; None: any number
     virtual: int = 0  # tokens that p-tuning puts first
     packs: bool = True  # sequences in a row do not see each other
+    packed: bool = True  # a row of documents costs no more than rows of their own do
 
     def check(self, batch: TokenBatch) -> None:
         """Raise ModelError for tokens or lengths that the model has no weights for."""
@@ -51,34 +51,35 @@ class Limits:
 
 
 def inputs(batch: TokenBatch, limits: Limits, device: torch.device, last: bool = False) -> Inputs:
-    """Lay a micro-batch out for a model, on its device. last: answers are wanted at each sequence's last token."""
+    """Lay a micro-batch out for a model, on its device. last: answers are wanted at each sequence's last token.
+
+    However it was laid out, its sequences follow each other without any padding, where the model can take that.
+    """
     limits.check(batch)
-    count, steps = batch.labels.shape
     apart = _one_a_row(batch)
-    starts = batch.starts
-    if apart:  # causal attention never looks at what stands behind, so padding needs no mask
-        width = int(batch.lengths.max())
-        tokens, positions, documents = batch.tokens[:, :width], None, None
-        starts = starts // batch.tokens.shape[1] * width
-    elif not limits.packs:
+    lengths, positions, documents = batch.lengths, None, None
+    if limits.packs and (limits.packed or not apart):
+        documents = lengths.tolist()
+        starts = lengths.cumsum(0) - lengths
+        owner = torch.repeat_interleave(lengths)
+        positions = (torch.arange(len(owner), device=owner.device) - starts[owner])[None]
+        tokens = batch.tokens.flatten()[batch.starts[owner] + positions]
+    elif apart:  # causal attention never looks at what stands behind, so padding needs no mask
+        tokens = batch.tokens[:, : int(lengths.max())]
+        starts = torch.arange(len(lengths), device=lengths.device) * tokens.shape[1]
+    else:
         raise ModelError(f"{limits.name} lets packed sequences see each other; set data.packing to false")
-    else:
-        tokens, positions = batch.tokens.reshape(1, -1), batch.positions.reshape(1, -1)
-        bounds = batch.cu_seqlens.tolist()
-        documents = list(itertools.pairwise(bounds))
+    count, steps = batch.labels.shape
     if last:
-        cells, places = starts + batch.lengths - 1, torch.arange(count)
+        cells, places = starts + lengths - 1, torch.arange(count)
     else:
-        inside = torch.arange(steps, device=starts.device) < (batch.lengths - 1)[:, None]
+        inside = torch.arange(steps, device=lengths.device) < (lengths - 1)[:, None]
         places = inside.flatten().nonzero()[:, 0]
         cells = starts[places // steps] + places % steps
     if limits.virtual:
-        width = tokens.shape[1]
-        cells = cells + (cells // width + 1) * limits.virtual
-    return Inputs(
-        tokens.to(device, non_blocking=True), None if positions is None else positions.to(device, non_blocking=True),
-        documents, cells.to(device, non_blocking=True), places.to(device, non_blocking=True),
-    )  # fmt: skip
+        cells = cells + (cells // tokens.shape[1] + 1) * limits.virtual
+    there, at, put = (each.to(device, non_blocking=True) for each in (tokens, cells, places))
+    return Inputs(there, None if positions is None else positions.to(device, non_blocking=True), documents, at, put)
 
 
 def _one_a_row(batch: TokenBatch) -> bool:

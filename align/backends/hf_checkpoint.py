@@ -7,6 +7,7 @@ hf-RRR.pt      of rank RRR: trained weights in float32, AdamW's moments, schedul
 from __future__ import annotations
 
 import io
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -55,7 +56,10 @@ def load(policy: HuggingFacePolicy, folder: str) -> None:
         a, b = given["shapes"].get(name, "none"), here["shapes"].get(name, "none")
         if a != b:
             raise CheckpointError(f"{folder}: {name} was saved with shape {a}; this run's has {b}")
-    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, EOFError, UnpicklingError):
+        raise CheckpointError(f"{storage.join(folder, _file(policy))} is damaged: it cannot be read") from None
     policy.version = int(state["version"])
     if policy.trainer is not None:
         policy.trainer.load(state["training"])

@@ -35,7 +35,7 @@ def named_weights(policy: HuggingFacePolicy) -> Iterator[tuple[str, Tensor]]:
     masters = policy.trainer.masters if policy.trainer is not None else {}
     halved = set(policy.trainer.halved) if policy.trainer is not None else set()
     full = {name.removeprefix("model."): masters[name] for name in halved}
-    for name, tensor in _tensors(policy.model):
+    for name, tensor in _tensors(policy.network.inner):
         outer = name if policy.adapters is None else f"base_model.model.{name}"
         known: str | None = name
         weight = whole(full[outer]) if outer in full else whole(tensor)
@@ -45,17 +45,17 @@ def named_weights(policy: HuggingFacePolicy) -> Iterator[tuple[str, Tensor]]:
                 continue
             weight = policy.adapters.merged(name, weight, whole)
         assert known is not None
-        for written, part in _as_written(policy.model, known, weight):
+        for written, part in _as_written(policy.network.inner, known, weight):
             yield written, part.to(policy.dtype) if part.is_floating_point() else part
 
 
 def _tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
     """Give parameters, tied ones once, and the buffers that belong into files."""
     yield from model.named_parameters()
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    for name, value in model.state_dict().items():
-        if name not in parameters and isinstance(value, Tensor) and value.is_floating_point() and "absmax" not in name:
-            yield name, value
+    for path, module in model.named_modules():
+        for name, value in module.named_buffers(recurse=False):
+            if value.is_floating_point() and name not in module._non_persistent_buffers_set:
+                yield f"{path}.{name}", value
 
 
 def _as_written(model: Any, name: str, weight: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -115,7 +115,7 @@ def config_json(policy: HuggingFacePolicy) -> dict[str, Any]:
     rope_scaling and take 10000 where they find none, so both are there.
     """
     given: dict[str, Any] = storage.read_json(storage.join(policy.settings.start_from, "config.json"))
-    kind, config = type(policy.model), policy.model.config
+    kind, config = type(policy.network.inner), policy.network.inner.config
     name = kind.__name__.removeprefix("FSDP")
     given |= {"architectures": [name], "dtype": NAMES[policy.dtype], "torch_dtype": NAMES[policy.dtype]}
     given.pop("quantization_config", None)

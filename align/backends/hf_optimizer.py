@@ -161,9 +161,7 @@ class Trainer:
             given = state["moments"][name]
             self.adam.state.pop(master, None)
             if given:
-                self.adam.state[master] = {
-                    key: value.to(master.device if key != "step" else value.device) for key, value in given.items()
-                }
+                self.adam.state[master] = {key: value.to(master.device) for key, value in given.items()}
         self.publish()
 
 

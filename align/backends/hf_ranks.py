@@ -50,6 +50,14 @@ class Ranks:
             dist.all_reduce(tensor, group=self.group)
         return tensor
 
+    def told(self, value: Any) -> Any:
+        """Return the first rank's value on all of them."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, self.members[0], group=self.group)
+        return values[0]
+
     def wait(self) -> None:
         """Wait for all ranks."""
         if self.size > 1:

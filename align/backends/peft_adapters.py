@@ -78,7 +78,7 @@ class LibraryAdapters:
         if not found:
             return weight
         layer = self.model.get_base_model().get_submodule(path)
-        weight = _dense(weight).float()
+        weight = _dense(weight, getattr(layer.get_base_layer(), kind)).float()
         if hasattr(layer, "lora_A"):
             if kind != "weight" or NAME not in layer.lora_A:
                 return weight
@@ -147,11 +147,11 @@ def _ia3_targets(model: Any, settings: Peft) -> dict[str, list[str]]:
     return {"target_modules": targets, "feedforward_modules": [name for name in targets if name in within]}
 
 
-def _dense(weight: Tensor) -> Tensor:
+def _dense(weight: Tensor, parameter: Any) -> Tensor:
     """Return a weight as numbers, where bitsandbytes keeps it in 4 bits."""
-    state = getattr(weight, "quant_state", None)
+    state = getattr(parameter, "quant_state", None)
     if state is None:
         return weight
     functional = import_module("bitsandbytes.functional")  # of no extra; carries no types
-    dense: Tensor = functional.dequantize_4bit(weight.data, state)
+    dense: Tensor = functional.dequantize_4bit(weight, state)
     return dense

@@ -1,9 +1,8 @@
-"""Micro-batches of a global batch: equally many on each data rank, balanced by tokens."""
+"""Micro-batches of a global batch: equally many on each data rank, balanced by what they cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from align.batch import Example
 
@@ -13,37 +12,57 @@ Plan = list[list[list[int]]]  # [rank][micro-batch] -> indexes of examples; an e
 def planned(examples: Sequence[Example], budget: int, ranks: int = 1, *, packing: bool = True) -> Plan:
     """Return which examples make up each micro-batch of each data rank, for `align.layout` packed or padded.
 
-    `budget`: tokens of a micro-batch, at most, padding included where it is padded; an example over it has one to
+    `budget`: cells of a micro-batch, at most, padding included where it is padded; an example over it has one to
     itself.
     """
     if packing:
         return balanced([one.length for one in examples], budget, ranks)
     widths = [max(len(sequence.tokens) for sequence in one.sequences) for one in examples]
-    return balanced(widths, budget, ranks, [len(one.sequences) for one in examples])
+    return banded(widths, [len(one.sequences) for one in examples], budget, ranks)
 
 
-def balanced(lengths: Sequence[int], budget: int, ranks: int = 1, rows: Sequence[int] | None = None) -> Plan:
-    """Return [rank][micro-batch] -> indexes of examples, by their tokens.
+def balanced(lengths: Sequence[int], budget: int, ranks: int = 1) -> Plan:
+    """Return [rank][micro-batch] -> indexes of examples that are packed, by their tokens.
 
     Examples go to ranks by LPT (longest first, each to the rank with the fewest tokens; Graham 1969: at most 4/3 of
     the best makespan), then within a rank into micro-batches: as few as first-fit decreasing needs on the fullest
-    rank, filled evenly by LPT where that keeps the budget. `rows`: padded micro-batches, in which example i takes
-    rows[i] rows as wide as the longest there; `lengths` are then those of the examples' longest sequences.
+    rank, filled evenly by LPT where that keeps the budget.
 
     Every example is there once. Ranks have equally many micro-batches, of which some are empty where a rank needs
     fewer. Deterministic: of equal choices the first. Cost: n log n + n x micro-batches.
     """
     order = sorted(range(len(lengths)), key=lambda n: (-lengths[n], n))
-    costs = [length * (rows[n] if rows else 1) for n, length in enumerate(lengths)]
-    shares = spread(order, costs, ranks)
-    fitted = [first_fit(share, lengths, budget, rows) for share in shares]
+    shares = spread(order, lengths, ranks)
+    fitted = [first_fit(share, lengths, budget) for share in shares]
     count = max(1, *(len(bins) for bins in fitted))
     plan = []
     for share, bins in zip(shares, fitted):
-        even = spread(share, costs, count)
-        keeps = rows is None and all(sum(costs[n] for n in one) <= budget or len(one) == 1 for one in even)
+        even = spread(share, lengths, count)
+        keeps = all(sum(lengths[n] for n in one) <= budget or len(one) == 1 for one in even)
         plan.append([sorted(one) for one in (even if keeps else bins + [[]] * (count - len(bins)))])
     return plan
+
+
+def banded(widths: Sequence[int], rows: Sequence[int], budget: int, ranks: int = 1) -> Plan:
+    """Return [rank][micro-batch] -> indexes of examples that are padded: of like length, so that little is padding.
+
+    Example i takes rows[i] rows, all as wide as the longest of its micro-batch. Micro-batches are runs of the examples
+    in order of length: as many as the budget asks for, rounded up to a multiple of the ranks, and then as small as so
+    many can be, the costliest first to the rank with the fewest cells. The same laws as `balanced`.
+    """
+    order = sorted(range(len(widths)), key=lambda n: (-widths[n], n))
+    each = max(-(-len(_runs(order, widths, rows, budget)) // ranks), 1)
+    low, high = 1, budget  # fewest cells for which so many runs are enough
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if len(_runs(order, widths, rows, middle)) <= each * ranks else (middle + 1, high)
+    plan: Plan = [[] for _ in range(ranks)]
+    cells = [0] * ranks
+    for one in sorted(_runs(order, widths, rows, low), key=lambda one: -_cells(one, widths, rows)):
+        rank = min((r for r in range(ranks) if len(plan[r]) < each), key=lambda r: (cells[r], r))
+        plan[rank].append(sorted(one))
+        cells[rank] += _cells(one, widths, rows)
+    return [share + [[]] * (each - len(share)) for share in plan]
 
 
 def spread(order: Sequence[int], costs: Sequence[int], bins: int) -> list[list[int]]:
@@ -57,29 +76,33 @@ def spread(order: Sequence[int], costs: Sequence[int], bins: int) -> list[list[i
     return filled
 
 
-@dataclass
-class _Bin:
-    width: int  # of its first example, which is its longest
-    members: list[int]
-    cells: int = 0
-    rows: int = 0
-
-
-def first_fit(
-    order: Sequence[int], lengths: Sequence[int], budget: int, rows: Sequence[int] | None = None
-) -> list[list[int]]:
-    """Put examples, longest first, each into the first bin with room for it."""
-    bins: list[_Bin] = []
+def first_fit(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Put examples, in order, each into the first bin with room for it."""
+    bins: list[list[int]] = []
+    tokens: list[int] = []
     for number in order:
-        own = rows[number] if rows else 1
+        place = next((n for n, used in enumerate(tokens) if used + lengths[number] <= budget), len(bins))
+        if place == len(bins):
+            bins.append([])
+            tokens.append(0)
+        bins[place].append(number)
+        tokens[place] += lengths[number]
+    return bins
 
-        def cells(one: _Bin, own: int = own, length: int = lengths[number]) -> int:
-            return (one.rows + own) * one.width if rows else one.cells + length
 
-        place = next((one for one in bins if cells(one) <= budget), None)
-        if place is None:
-            place = _Bin(lengths[number], [])
-            bins.append(place)
-        place.cells, place.rows = cells(place), place.rows + own
-        place.members.append(number)
-    return [one.members for one in bins]
+def _runs(order: Sequence[int], widths: Sequence[int], rows: Sequence[int], budget: int) -> list[list[int]]:
+    """Cut examples, longest first, into as few runs of at most `budget` cells as there can be."""
+    runs: list[list[int]] = []
+    width = height = 0
+    for number in order:
+        if runs and (height + rows[number]) * width <= budget:
+            runs[-1].append(number)
+            height += rows[number]
+        else:
+            runs.append([number])
+            width, height = widths[number], rows[number]
+    return runs
+
+
+def _cells(run: Sequence[int], widths: Sequence[int], rows: Sequence[int]) -> int:
+    return max(widths[n] for n in run) * sum(rows[n] for n in run)

@@ -68,7 +68,7 @@ class Dataset(Generic[T]):
 
         Where batches are made of each other's answers, one that would be left alone joins the last batch.
         """
-        starts = list(range(0, len(self.items), self.global_batch))
+        starts: list[int] = list(range(0, len(self.items), self.global_batch))
         if self._batched and len(starts) > 1 and starts[-1] == len(self.items) - 1:
             starts.pop()
         for first, stop in itertools.pairwise([*starts, len(self.items)]):

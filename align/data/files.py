@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from millrace import storage, tables
 from millrace.storage import File
 
 CODECS = {".zst": "zstd", ".bz2": "bz2"}
+SURROGATES = re.compile("[\ud800-\udfff]")
 ENDINGS = (".json", ".jsonl", ".ndjson", ".parquet")
 
 
@@ -64,7 +66,7 @@ def records(url: str) -> Iterator[Found]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                yield Found(f"{name}:{number}", json.loads(line))
+                yield Found(f"{name}:{number}", _parsed(line))
             except (ValueError, RecursionError) as error:
                 yield Found(f"{name}:{number}", None, Unfit("broken JSON", str(error)))
 
@@ -84,9 +86,23 @@ def _decompressed(url: str) -> bytes:
     return pa.CompressedInputStream(pa.BufferReader(content), codec).read() if codec else content
 
 
+def _parsed(text: str) -> Any:
+    """Parse JSON; half a pair of surrogates, which no tokenizer takes, becomes U+FFFD."""
+    value = json.loads(text)
+    return _whole(value) if "\\ud" in text.lower() else value
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return SURROGATES.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return {_whole(name): _whole(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+
 def _elements(url: str, name: str, text: str) -> Iterator[Found]:
     try:
-        values = json.loads(text)
+        values = _parsed(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{url} is no JSON array, though it begins with [: {error}") from None
     for number, value in enumerate(values, 1):

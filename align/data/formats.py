@@ -24,12 +24,13 @@ def alpaca(raw: Raw, place: str) -> Record:
     So are Dolly's instruction, context, response, and self-instruct's instruction with instances, of which the first
     is taken.
     """
-    raw = {**raw, **raw["instances"][0]} if raw.get("instances") else raw
-    before = [
-        Message(role, text_of(said))  # type: ignore[arg-type]
-        for pair in raw.get("history") or ()
-        for role, said in zip(("user", "assistant"), pair)
-    ]
+    match raw.get("instances"):
+        case [dict() as first, *_]:
+            raw = {**raw, **first}
+    before: list[Message] = []
+    for pair in _list(raw.get("history"), "history"):
+        asks, answers = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
+        before += [Message("user", text_of(asks)), Message("assistant", text_of(answers))]
     question = asked(raw)
     system = [one for one in question if one.role == "system"]
     answer = Message("assistant", text_of(raw.get("output", raw.get("response"))))
@@ -59,6 +60,12 @@ def helpsteer(raw: Raw, place: str) -> Record:
     if not fields:
         raise Unfit("no attribute", f"its fields are {', '.join(map(str, raw))}")
     return Record(id_of(raw, (given, *sorted(fields.items()))), place, given, (), fields)
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise Unfit("no conversation", f"{name} is {type(value).__name__}; a list was expected")
+    return value or []
 
 
 def _conversation(raw: Raw, place: str, given: tuple[Message, ...]) -> Record:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from align.data.record import Message, Raw, Record, Unfit, id_of
-from align.data.turns import definitions, in_order, turn, turns
+from align.data.turns import definitions, in_order, text_of, turn, turns
 
 SPEAKER = re.compile(r"\n\n(Human|Assistant):")  # of Anthropic's transcripts
 NUMBERS = {"margin": "margin", "chosen_score": "chosen_score", "rejected_score": "rejected_score",
@@ -80,15 +80,18 @@ def kto(raw: Raw, place: str) -> Record:
 
 def number(name: str, value: Any) -> float:
     """Return a finite number. Raises Unfit."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Unfit("a number that is none", f"{name} is {value!r}; expected a finite number")
-    return float(value)
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        pass
+    raise Unfit("a number that is none", f"{name} is {str(value)[:40]}; expected a finite number")
 
 
 def asked(raw: Raw) -> tuple[Message, ...]:
     """Return the turns of `prompt`, a string or a list of turns, or of `instruction` and `input` (`context`)."""
     if "instruction" in raw:
-        text = "\n".join(str(one) for one in (raw["instruction"], raw.get("input", raw.get("context"))) if one)
+        text = "\n".join(text_of(one) for one in (raw["instruction"], raw.get("input", raw.get("context"))) if one)
         return turns([{"role": "user", "content": text}], raw.get("system"))
     prompt = raw.get("prompt")
     if isinstance(prompt, str):

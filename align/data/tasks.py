@@ -34,7 +34,7 @@ def prompts(raw: Raw, place: str) -> Record:
             (raw[name] for name in ("canonical_solution", *ANSWERS) if isinstance(raw.get(name), str)), None
         )
         if "test" in raw and "entry_point" in raw:
-            task["prompt"] = raw["prompt"]  # the tests run on prompt + completion
+            task["prompt"] = raw.get("prompt")  # the tests run on prompt + completion
         elif solution is not None:
             task.setdefault("answer", solution)
         elif isinstance(judged := raw.get("reward_model"), dict) and "ground_truth" in judged:  # verl's

@@ -38,12 +38,15 @@ def turn(value: Any) -> Message:
     if not isinstance(value, dict):
         raise Unfit("no conversation", f"a turn is {type(value).__name__}; an object was expected")
     name = value.get("role", value.get("from"))
-    if name not in ROLES:
+    if not isinstance(name, str) or name not in ROLES:
         raise Unfit("unknown role", f"{name!r}; known are {', '.join(ROLES)}")
     content = value.get("content", value.get("value"))
     if name == "function_call":
         return Message("assistant", "", _sharegpt_calls(text_of(content)))
-    calls = tuple(_openai_call(one) for one in value.get("tool_calls") or ())
+    called = value.get("tool_calls") or []
+    if not isinstance(called, list):
+        raise Unfit("broken tool call", f"tool_calls is {type(called).__name__}; a list was expected")
+    calls = tuple(_openai_call(one) for one in called)
     return Message(ROLES[name], text_of("" if content is None and calls else content), calls)
 
 

@@ -31,7 +31,7 @@ def clipped(ratio: Tensor, advantages: Tensor, low: float, high: float, dual: fl
     """Gain advantage while ratios stay in [1 - low, 1 + high] (PPO, Schulman et al. 2017, equation 7).
 
     low < high is DAPO's "clip-higher" (Yu et al. 2025, section 3.1). dual > 1 bounds the loss of negative advantages
-    by -A x dual (Ye et al. 2020, equation 5); 0: no bound.
+    by -A x dual (Ye et al. 2020); 0: no bound.
     """
     loss = torch.maximum(-advantages * ratio, -advantages * ratio.clamp(1 - low, 1 + high))
     if dual:

@@ -24,7 +24,7 @@ def cdpo(gap: Tensor, beta: float, label_smoothing: float) -> Tensor:
 
 
 def robust(gap: Tensor, beta: float, label_smoothing: float) -> Tensor:
-    """Debias DPO of a share of flipped labels, below a half (Chowdhury et al. 2024, equation 12)."""
+    """Debias DPO of a share of flipped labels, below a half (Chowdhury et al. 2024)."""
     kept, flipped = -F.logsigmoid(beta * gap), -F.logsigmoid(-beta * gap)
     return ((1 - label_smoothing) * kept - label_smoothing * flipped) / (1 - 2 * label_smoothing)
 
@@ -70,7 +70,7 @@ def orpo(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
 def kto(
     log_ratio: Tensor, desirable: Tensor, baseline: Tensor, beta: float, weights: tuple[float, float] = (1.0, 1.0)
 ) -> Tensor:
-    """Weigh gains and losses against a reference point (Ethayarajh et al. 2024, equation 8).
+    """Weigh gains and losses against a reference point (Ethayarajh et al. 2024, section 4.1).
 
     log_ratio, desirable (bool), baseline: (n,); weights: of desirable and undesirable sequences. Returns (n,).
     """

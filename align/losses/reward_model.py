@@ -30,5 +30,5 @@ def regression(scores: Tensor, attributes: Tensor) -> Tensor:
 
 
 def centring(chosen: Tensor, rejected: Tensor) -> Tensor:
-    """Return (p,) what pulls a pair's scores to a mean of 0 (Eisenstein et al. 2023, section 2)."""
+    """Return (p,) what pulls a pair's scores to a mean of 0 (Eisenstein et al. 2023)."""
     return (chosen + rejected) ** 2

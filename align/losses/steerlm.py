@@ -1,4 +1,4 @@
-"""SteerLM 2.0: a policy that meets wanted attributes (Wang et al. 2024, "HelpSteer2", section 5 and appendix G).
+"""SteerLM 2.0: a policy that meets wanted attributes (Wang et al. 2024, "HelpSteer2").
 
 A prompt's completions, drawn from a proposal Q'(y|x,a), stand for all. Over them the policy should be distributed as
 P(y|x,a), which Bayes' rule gives from a model of attributes and one of answers.

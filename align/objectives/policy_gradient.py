@@ -153,11 +153,15 @@ class Drawn:
         )
 
     def metrics(self, ratio: Tensor, low: float, high: float, mask: Tensor) -> Metrics:
-        """Return means over tokens; ratio_error is that of exp(|log ratio|), which shows what a mean near 1 hides."""
+        """Return means over tokens. ratio_error is that of exp(|log ratio|) of tokens, also if sequences are clipped.
+
+        It shows what a mean near 1 hides, and a sequence's average too.
+        """
+        of_tokens = losses.token_ratio(self.logprobs, self.old)
         below, above = losses.clipped_sides(ratio, self.advantages, low, high)
         found = {
             "ratio": ratio,
-            "ratio_error": torch.maximum(ratio, 1 / ratio),
+            "ratio_error": torch.maximum(of_tokens, 1 / of_tokens),
             "clip_fraction": below | above,
             "clip_fraction_low": below,
             "clip_fraction_high": above,

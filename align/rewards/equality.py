@@ -31,6 +31,8 @@ TEXT = re.compile(
     r"\\(?:text|textrm|textbf|textit|mbox|mathrm|mathbf|mathit|mathsf|operatorname|boldsymbol)\s*\{([^{}]*)\}"
 )
 MATRIX = re.compile(r"\\begin\{[pbvB]?matrix\}([^&]{0,500}(?:&[^&]{0,500}){0,100})\\end\{[pbvB]?matrix\}")
+DEGREES = re.compile(r"\^\s*(?:\{\s*(?:\\circ|°)\s*\}|\\circ(?![a-z]))|\\degree(?![a-z])")
+REPEATING = re.compile(r"(\d{0,30})\.(\d{0,30})\\overline\{(\d{1,30})\}")
 RAISED, LOWERED = re.compile("[⁰¹²³⁴-⁹]+"), str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 VULGAR = str.maketrans({"½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}",
                         "¾": r"\frac{3}{4}"})  # fmt: skip
@@ -46,20 +48,28 @@ def same(given: str, answer: str) -> bool:
         return bool(first)
     if max(len(first), len(second)) > MOST:
         return False
-    return any(equal(one, two) for one, two in itertools.product(_readings(first), _readings(second)))
+    return any(itertools.starmap(equal, itertools.product(_readings(first), _readings(second))))
 
 
 def clean(said: str) -> str:
     """Return an answer without what means nothing: spacing, dollars, \\text, thousands separators, a last full stop."""
     said = said[: 4 * MOST].strip().replace("{,}", ",").replace("\u2009", " ").replace("\u00a0", " ")
-    said = re.sub(r"(?<=\d)\\[,!;:] ?(?=\d{3})", "", said)  # 1\,000
+    said = re.sub(r"(?<=\d)(?:,\\!|\\[,!;:]) ?(?=\d{3})", "", said)  # 1\,000
     said = RAISED.sub(lambda found: f"^{{{found[0].translate(LOWERED)}}}", said)  # x²
     said = said.translate(VULGAR)
+    said = REPEATING.sub(_fraction, DEGREES.sub("°", said))
     said = MATRIX.sub(_rows, said)
     said = DROPPED.sub(" ", said).replace("\\ ", " ")
     for _ in range(3):  # nested
         said = TEXT.sub(r" \1 ", said)
     return said.replace("\\%", "%").replace("~", " ").strip().rstrip(" .,;:")
+
+
+def _fraction(repeating: re.Match[str]) -> str:
+    """Return 0.1\\overline{6} as a fraction."""
+    whole, places, period = repeating.groups()
+    above = int(f"{whole}{places}{period}") - int(f"{whole}{places}" or "0")
+    return rf"\frac{{{above}}}{{{10 ** len(places) * (10 ** len(period) - 1)}}}"
 
 
 def _rows(matrix: re.Match[str]) -> str:
@@ -69,7 +79,7 @@ def _rows(matrix: re.Match[str]) -> str:
 
 def _squeezed(said: str) -> str:
     plain = re.sub(r"(?<![\w.])\s+|\s+(?![\w.])", "", said.replace("dfrac", "frac").replace("tfrac", "frac"))
-    return plain.lower() if plain.isalpha() and len(plain) > 1 else plain
+    return plain.lower() if (plain.isalpha() and len(plain) > 1) or ":" in plain else plain  # Yes, 7:30 PM
 
 
 @lru_cache(4096)
@@ -94,7 +104,7 @@ def without_unit(said: str) -> str:
     """Return what stands before a unit: 5 of `5 cm^2`, `5 square miles`, `5km/h`; all of `5 x` and `5pi`."""
     body = re.sub(r"(?<=[a-z])\s*\^\{?[23]\}?$", "", said)
     number = body.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ /'°µμ-.")
-    if not number or number[-1] not in "0123456789)}]%":
+    if not number or number[-1] not in "0123456789)}]%" or ":" in number:  # 7:30 PM
         return said
     unit = body[len(number) :]
     words = re.findall(r"[A-Za-zµμ]+", unit)
@@ -137,7 +147,10 @@ def _normal(tree: Tree) -> Tree:
         unknowns = {one[2][0] if one[0] == "rel" else None for one in tree[2]}
         for item in (_value(_normal(one)) if len(unknowns) == 1 else _normal(one) for one in tree[2]):
             flat += item[2] if item[0] == "list" and item[1] == "," else (item,)
-        return flat[0] if len(flat) == 1 else ("list", tree[1], tuple(flat))
+        if len(flat) == 1:
+            return flat[0]
+        pairs = all(one[0] == "list" and one[1] in ("()", "[]", "(]", "[)") and len(one[2]) == 2 for one in flat)
+        return ("list", "U" if pairs and flat else tree[1], tuple(flat))  # x < 1 or x > 2
     return tree
 
 

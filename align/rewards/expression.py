@@ -18,6 +18,7 @@ MOST, DEEPEST, LARGEST = 1000, 60, 200
 FUNCTIONS = {"sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos", "atan",
              "sinh", "cosh", "tanh", "ln", "log", "lg", "exp", "abs", "floor", "ceil", "binom", "max",
              "min", "gcd"}  # fmt: skip
+ANGULAR = {"sin", "cos", "tan"}
 CONSTANTS = {"pi", "π", "infty", "infinity", "∞"}
 GREEK = set(
     "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau "
@@ -30,7 +31,8 @@ SAME = {"\\cdot": "*", "\\times": "*", "×": "*", "·": "*", "⋅": "*", "∗": 
         "−": "-", "–": "-", "**": "^", "\\{": "{.", "\\}": ".}", "\\lbrace": "{.", "\\rbrace": ".}", "\\lvert": "|",
         "\\rvert": "|", "\\vert": "|", "\\mid": "|", "\\lbrack": "[", "\\rbrack": "]", "\\lparen": "(", "\\rparen": ")",
         "\\langle": "(", "\\rangle": ")", "\\cup": "U", "∪": "U", "±": "\\pm", "√": "\\sqrt", "\\ldots": "...",
-        "\\dots": "...", "\\land": ",", "\\lor": ",", "\\wedge": ",", "\\vee": ",", ";": ","}  # fmt: skip
+        "\\dots": "...", ":": "/", "\\colon": "/",
+        "\\land": ",", "\\lor": ",", "\\wedge": ",", "\\vee": ",", ";": ","}  # fmt: skip
 ENDS = {"\\pm", "\\mp", "\\right", "\\%", "\\rfloor", "\\rceil"}
 LEXER = re.compile(
     r"\s*(?:(?P<number>(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+(?![\w.]))?)|(?P<command>\\[A-Za-z]+|\\[{}])"
@@ -95,6 +97,7 @@ class Reader:
     def __init__(self, tokens: list[str]):
         self.tokens, self.at, self.depth, self.size = tokens, 0, 0, 0
         self.bars = 0  # open | of absolute values
+        self.angle = False  # whether degrees are an angle's, in sin 30°; else they are a unit
 
     def peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
@@ -221,14 +224,13 @@ class Reader:
         while self.peek() in ("^", "!", "_", "%", "\\%", "°"):
             sign = self.take()
             if sign == "^":
-                if self.peek() in ("\\circ", "°"):
-                    self.take()  # degrees are a unit
-                    continue
                 made = ("call", "^", (made, self._exponent()))
             elif sign == "!":
                 made = ("call", "!", (made,))
             elif sign == "_":
                 made = self._indexed(made)
+            elif sign == "°" and self.angle:
+                made = ("call", "*", (made, ("call", "/", (("call", "pi", ()), ("num", Fraction(180), None)))))
         self.depth -= 1
         return made
 
@@ -340,12 +342,16 @@ class Reader:
                 base = (self.argument(),)
             else:
                 power = self.argument()
+        if name in ANGULAR and power == ("num", Fraction(-1), None):
+            name, power = f"arc{name}", None
+        outer, self.angle = self.angle, self.angle or name in ANGULAR
         if self.peek() in ("(", "{"):
             inner = self.atom()
         else:  # sin 2x
             inner = self.power()
             while self._begins(self.peek()) and self.peek().removeprefix("\\") not in FUNCTIONS:
                 inner = self._beside(inner, self.power())
+        self.angle = outer
         given = inner[2] if inner[0] == "list" else (inner,)
         made: Tree = ("call", name, (*given, *base))
         return ("call", "^", (made, power)) if power else made

@@ -15,7 +15,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {family: tiny.make(root / family, family) for family in ("llama", "qwen2", "gpt2", "mistral", "mixtral")}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="package")
 def _one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 
 from align.backends.hf import HuggingFacePolicy
 from align.config import Peft
+from align.errors import ModelError
 from align.layout import empty, packed, padded
 from pretrain.errors import CheckpointError
 from tests.align.backends import tiny
@@ -24,7 +26,7 @@ def loss_of(head: str) -> Any:
 
 def opened(case: dict[str, Any]) -> HuggingFacePolicy:
     changes = {**case.get("settings", {})}
-    if "peft" in case:
+    if case.get("peft"):
         changes["peft"] = Peft(**case["peft"])
     if changes.get("ranks"):
         changes["ranks"] = tuple(changes["ranks"])
@@ -77,6 +79,15 @@ def _resumes(policy: HuggingFacePolicy, case: dict[str, Any], folder: str) -> No
     policy.save(folder)
     policy.offload()
     policy.onload()
+    if policy.adapters is not None:
+        batch = padded(tiny.examples([5, 9]))
+        with policy.reference():
+            off = policy.logprobs([batch])[0].logprobs
+        frozen = opened({**case, "peft": None, "settings": {"optimizer": None}})
+        was = frozen.logprobs([batch])[0].logprobs
+        assert off is not None
+        assert was is not None
+        torch.testing.assert_close(off, was, rtol=0, atol=1e-5)
     unbroken = steps(policy, case, 2, seed=3)
     other = opened(case)
     other.load(folder)
@@ -93,13 +104,17 @@ def both(cases: list[dict[str, Any]], folder: str) -> list[Any]:
 
 def groups(folder: str, saved: str) -> list[Any]:
     """Open a policy on each rank alone, and refuse what was saved on two; return log-probabilities' sum."""
+    with pytest.raises(ModelError, match="does not exist"):  # on all, though one reads the weights
+        opened({"folder": "nowhere"})
+    Path(saved, "config.json").write_bytes(Path(folder, "config.json").read_bytes())
+    dist.barrier()
+    with pytest.raises(ModelError, match="safetensors"):
+        opened({"folder": saved})
     case = {"folder": folder, "settings": {"ranks": (dist.get_rank(),)}}
     policy = opened(case)
     made = policy.logprobs([padded(tiny.examples([5, 9]))])[0].logprobs
     assert made is not None
     assert (policy.data_rank, policy.data_ranks) == (0, 1)
-    try:
+    with pytest.raises(CheckpointError) as caught:
         policy.load(saved)
-    except CheckpointError as error:
-        return [made.sum().item(), str(error)]
-    raise AssertionError("a state of two ranks was taken up by one")
+    return [made.sum().item(), str(caught.value)]

@@ -310,5 +310,10 @@ def test_a_state_of_another_run_is_refused_and_both_are_named(folders, tmp_path)
         HuggingFacePolicy(tiny.settings(str(tmp_path / "other"))).load(str(tmp_path / "state"))
     with pytest.raises(CheckpointError, match="saved with head lm; this run has reward"):
         HuggingFacePolicy(tiny.settings(folders["llama"], head="reward")).load(str(tmp_path / "state"))
+    whole = (tmp_path / "state" / "hf-000.pt").read_bytes()
+    for part in (whole[: len(whole) // 2], b""):
+        (tmp_path / "state" / "hf-000.pt").write_bytes(part)
+        with pytest.raises(CheckpointError, match=r"hf-000\.pt is damaged: it cannot be read"):
+            policy.load(str(tmp_path / "state"))
     with pytest.raises(CheckpointError, match="holds no state of a Hugging Face policy"):
         policy.load(str(tmp_path / "nowhere"))

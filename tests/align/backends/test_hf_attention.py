@@ -19,7 +19,7 @@ def test_documents_see_what_a_mask_lets_them_see(window):
         for at in range(start, stop):
             mask[at, max(start, at - (window or 99) + 1) : at + 1] = True
 
-    ours, _ = attend(module, query, key, value, None, documents=documents, sliding_window=window, scaling=0.3)
+    ours, _ = attend(module, query, key, value, None, documents=[5, 1, 5], sliding_window=window, scaling=0.3)
 
     k, v = (x.repeat_interleave(2, 1) for x in (key, value))
     theirs = torch.nn.functional.scaled_dot_product_attention(query, k, v, attn_mask=mask, scale=0.3)

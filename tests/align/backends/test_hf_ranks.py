@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ CASES: dict[str, dict[str, Any]] = {
     "reward head": {"family": "gpt2", "settings": {"head": "reward", "outputs": 3}, "export": True},
     "half precision": {"family": "llama", "settings": {"precision": "bf16"}, "resume": True},
 }
+if find_spec("bitsandbytes"):
+    CASES["a base of four bits, whole on each rank"] = {"family": "llama", "peft": {"kind": "qlora", "rank": 4}}
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from align.backends import peft_bottleneck
 from align.backends.hf import HuggingFacePolicy
-from align.batch import TokenBatch
+from align.batch import Example, TokenBatch, TokenSequence
 from align.config import Peft
 from align.errors import ModelError
 from align.layout import packed, padded
@@ -27,7 +28,7 @@ KINDS = {
 EVERY = [(family, name) for family in ("llama", "qwen2", "gpt2") for name in KINDS]
 
 
-def trained(folder: str, peft: Peft, **changes: Any) -> tuple[HuggingFacePolicy, TokenBatch]:
+def trained(folder: str, peft: Peft | None, **changes: Any) -> tuple[HuggingFacePolicy, TokenBatch]:
     """Return a policy after two steps, and the batch they were taken on."""
     policy = HuggingFacePolicy(tiny.settings(folder, peft=peft, **changes))
     made = tiny.examples(LENGTHS)
@@ -53,7 +54,7 @@ def test_adapters_are_trained_alone_and_switched_off_for_the_reference(folders, 
     (was,), (now,) = base.logprobs([batch]), policy.logprobs([batch])
     with policy.reference():
         (off,) = policy.logprobs([batch])
-    torch.testing.assert_close(off.logprobs, was.logprobs, rtol=0, atol=1e-6)
+    torch.testing.assert_close(off.logprobs, was.logprobs, rtol=0, atol=5e-6)
     assert (now.logprobs - was.logprobs).abs().max() > 1e-3
     (again,) = policy.logprobs([batch])
     assert torch.equal(again.logprobs, now.logprobs)
@@ -108,9 +109,10 @@ def test_virtual_tokens_and_packed_rows_are_refused_together(folders):
         assert policy.logprobs([padded(tiny.examples([62]))])[0].logprobs is not None
 
 
-@pytest.mark.parametrize("name", ["lora", "p_tuning", "adapter"])
+@pytest.mark.parametrize("name", ["lora that drops", "p_tuning", "adapter"])
 def test_resume_of_adapters_is_unbroken_and_holds_them_alone(folders, tmp_path, name):
-    case: dict[str, Any] = {"folder": folders["gpt2"], "peft": {**vars(KINDS[name]), "targets": []}}
+    peft = KINDS.get(name, Peft(rank=4, dropout=0.3))
+    case: dict[str, Any] = {"folder": folders["gpt2"], "peft": vars(peft)}
     policy = ranked.opened(case)
     ranked.steps(policy, case, 3)
     ranked._resumes(policy, case, str(tmp_path))
@@ -177,6 +179,31 @@ def test_bottlenecks_are_saved_and_attached_to_a_model_of_the_same_shape(folders
         peft_bottleneck.load(other, str(tmp_path / "made" / "adapter"))
     with pytest.raises(ModelError, match="holds no bottleneck adapters"):
         peft_bottleneck.load(other, str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["none", "lora", "adapter", "p_tuning"])
+def test_an_engine_that_shares_the_weights_generates_what_the_policy_computes(folders, name):
+    policy, _ = trained(folders["llama"], KINDS.get(name))
+    if name == "p_tuning":
+        with pytest.raises(ModelError, match="virtual tokens are not in the model"):
+            assert policy.model
+        return
+    made = tiny.examples([4, 7])
+    rows = torch.stack([torch.from_numpy(one.sequences[0].tokens[:4]) for one in made])
+    padding = torch.ones_like(rows)
+    padding[0, 0] = 0
+    out = policy.model.generate(
+        rows, attention_mask=padding, max_new_tokens=5, do_sample=False, return_dict_in_generate=True,
+        output_scores=True, eos_token_id=None,
+    )  # fmt: skip
+    for row, first in ((0, 1), (1, 0)):
+        tokens = out.sequences[row, first:].numpy()
+        example = Example("", (TokenSequence(tokens, np.arange(len(tokens)) > 0),))
+        (computed,) = policy.logprobs([padded([example])])
+        drawn = torch.stack(
+            [s[row].log_softmax(-1)[t] for s, t in zip(out.scores, out.sequences[row, 4:], strict=True)]
+        )
+        torch.testing.assert_close(computed.logprobs[0, -5:], drawn, rtol=0, atol=1e-5)
 
 
 def test_adapters_that_fit_no_layer_are_refused(folders):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from align.batch import Example, TokenSequence
-from align.data.balance import balanced, planned
+from align.data.balance import balanced, banded, planned
 from align.layout import packed, padded
 
 LENGTHS = st.lists(st.integers(2, 300), max_size=40)
@@ -54,12 +54,28 @@ def test_no_micro_batch_is_left_nearly_empty_where_they_can_be_even():
     assert balanced([60, 60, 60, 10, 10, 10], 140) == [[[0, 2], [1, 3, 4, 5]]]  # first fit: 140 and 70
 
 
+def test_the_budget_comes_before_evenness():
+    assert balanced([6, 6, 3, 3, 2, 2, 2], 12) == [[[0, 1], [2, 3, 4, 5, 6]]]  # even would be 13 and 11
+
+
 def test_an_example_over_the_budget_has_a_micro_batch_to_itself():
     assert balanced([10, 900, 10, 10], 100) == [[[1], [0, 2, 3]]]
 
 
+def test_padded_micro_batches_hold_examples_of_like_length():
+    plan = banded([10, 100, 11, 90, 9, 95], [1] * 6, 300, 2)
+    assert plan == [[[1, 3, 5]], [[0, 2, 4]]]
+    lengths = np.random.default_rng(0).integers(10, 400, 64).tolist()
+    cells = [
+        max(lengths[n] for n in one) * len(one) for rank in banded(lengths, [1] * 64, 2048, 4) for one in rank if one
+    ]
+    assert sum(lengths) / sum(cells) > 0.85  # as they come: about a half
+    assert max(cells) <= 2048
+
+
 def test_nothing_to_plan_is_one_empty_micro_batch_a_rank():
     assert balanced([], 100, 2) == [[[]], [[]]]
+    assert banded([], [], 100, 2) == [[[]], [[]]]
 
 
 @pytest.mark.parametrize("ranks", [1, 4])

@@ -202,6 +202,13 @@ def test_templates_are_refused_that_are_broken_or_end_no_answer(tmp_path):
             Chat(tokenizer(), str(path))
 
 
+def test_a_template_that_writes_the_begin_token_itself_has_it_once(tmp_path):
+    (tmp_path / "own.jinja").write_text(MARKED["llama3"])
+    for name in ("", str(tmp_path / "own.jinja")):
+        made = Chat(tokenizer(MARKED["llama3"], adds_bos=True), name).masked(TALK)
+        assert list(made.tokens).count(tokenizer().bos_token_id) == 1
+
+
 def test_a_template_file_is_taken_as_it_stands(tmp_path):
     (tmp_path / "own.jinja").write_text(MARKED["llama3"])
     one, other = Chat(tokenizer(), str(tmp_path / "own.jinja")), Chat(tokenizer(MARKED["llama3"]))

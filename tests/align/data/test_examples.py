@@ -113,12 +113,12 @@ def test_a_prompt_loses_its_oldest_tokens_where_no_exchange_is_left_to_lose(trai
 @pytest.mark.parametrize("length", range(60, 220, 23))
 def test_whatever_is_truncated_fits_and_keeps_its_answers_whole(length):
     fit = builder(length, too_long="truncate")
-    whole = builder().build("pairs", PAIR)
-    made = fit.build("pairs", PAIR)
-    assert max(lengths(made)) <= length
-    assert [learnt(one) for one in made.sequences] == [learnt(one) for one in whole.sequences]
-    begins = [int(np.flatnonzero(one.mask)[0]) for one in made.sequences]
-    np.testing.assert_array_equal(made.sequences[0].tokens[: begins[0]], made.sequences[1].tokens[: begins[1]])
+    for pair in (PAIR, record(PAIR.messages, PAIR.sides[::-1])):
+        whole, made = builder().build("pairs", pair), fit.build("pairs", pair)
+        assert max(lengths(made)) <= length
+        assert [learnt(one) for one in made.sequences] == [learnt(one) for one in whole.sequences]
+        begins = [int(np.flatnonzero(one.mask)[0]) for one in made.sequences]
+        np.testing.assert_array_equal(made.sequences[0].tokens[: begins[0]], made.sequences[1].tokens[: begins[1]])
     prompt = builder(length, room=20, too_long="truncate").build("prompts", record(LONG))
     assert len(prompt.tokens) <= length - 20
     assert text(prompt.tokens).endswith("<|im_end|>\n<|im_start|>assistant\n")

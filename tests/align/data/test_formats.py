@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from align.data.record import Message
+from align.data import formats
+from align.data.record import Message, Unfit
 from align.errors import DataError
 from tests.align.data.written import jsonl, one, read
 
@@ -84,11 +88,17 @@ def test_pairs_of_every_form(tmp_path, record):
     assert (made.messages, made.sides) == ((ASKED,), SIDES)
 
 
-def test_transcripts_that_part_early_keep_their_turns(tmp_path):
-    turns = "\n\nHuman: a\n\nAssistant: {}\n\nHuman: b\n\nAssistant: {}"
-    made = one(tmp_path, {"chosen": turns.format("x", "y"), "rejected": turns.format("z", "y")})
+@pytest.mark.parametrize(
+    ("chosen", "rejected"),
+    [("axby", "azby"), ("axby", "axcy"), ("ax", "axby"), ("axby", "ax")],
+)
+def test_transcripts_part_before_an_answer(tmp_path, chosen, rejected):
+    def transcript(turns):
+        return "".join(f"\n\n{who}: {said}" for who, said in zip(("Human", "Assistant") * 2, turns))
+
+    made = one(tmp_path, {"chosen": transcript(chosen), "rejected": transcript(rejected)})
     assert made.messages == (Message("user", "a"),)
-    assert [len(side) for side in made.sides] == [3, 3]
+    assert ["".join(turn.content for turn in side) for side in made.sides] == [chosen[1:], rejected[1:]]
 
 
 def test_margins_are_stated_or_those_of_scores(tmp_path):
@@ -176,11 +186,13 @@ GOOD = said(("user", Q), ("assistant", A))
         (PAIR, {**PAIR, "rejected": A + " "}, "equal sides", ""),
         (PAIR, {**PAIR, "margin": math.nan}, "a number that is none", "margin is nan"),
         (PAIR, {**PAIR, "prompt": " "}, "empty turn", "turn 1, of user"),
+        (PAIR, {"chosen": GOOD["messages"][:1], "rejected": GOOD["messages"]}, "no prompt", "no turn in common"),
         (PAIR, {"chosen": A, "rejected": "b"}, "no prompt", "no turn in common"),
         (GOOD, said(("user", Q), ("user", Q)), "roles out of order", "turn 2 is user, after user"),
         (GOOD, said(("assistant", A)), "roles out of order", "turn 1 is assistant, and the first"),
         (GOOD, said(("user", Q), ("system", A)), "roles out of order", "system, after user"),
         (GOOD, said(("user", Q), ("assistant", " \n")), "empty turn", "turn 2, of assistant"),
+        (GOOD, said(("user", Q), ("tool", A)), "roles out of order", "turn 2 is tool, after user"),
         (GOOD, said(("wizard", Q)), "unknown role", "'wizard'; known are system"),
         (GOOD, {"messages": []}, "no conversation", "it has no turns"),
         (GOOD, {"messages": "hello"}, "no conversation", "a list of turns was expected, not str"),
@@ -208,6 +220,39 @@ def test_what_is_unfit_is_dropped_with_file_and_number(tmp_path, good, bad, reas
     assert detail in dropped.text()
 
 
+FIELDS = (
+    "instruction", "input", "output", "history", "system", "instances", "response", "conversations", "messages",
+    "tools", "prompt", "chosen", "rejected", "margin", "score_chosen", "label", "kto_tag", "completion", "helpfulness",
+    "question", "answer", "problem", "solution", "test", "entry_point", "reward_model", "id",
+)  # fmt: skip
+turn = st.fixed_dictionaries(
+    {},
+    optional={
+        "role": st.sampled_from(["user", "assistant", "tool", "function_call", 3, ["x"], None]),
+        "content": st.sampled_from(["q", "", None, 3, [{"type": "text"}], ["a"], [[]]]),
+        "from": st.sampled_from(["human", "gpt", {}]),
+        "value": st.sampled_from(["a", "{}", "[1]", {}]),
+        "tool_calls": st.sampled_from([[], [{"function": 3}], 3, {}, [{"function": {"name": "f", "arguments": "{"}}]]),
+    },
+)
+hostile = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.just(10**400), st.floats(), st.lists(turn, max_size=3), turn,
+    st.sampled_from(["", " ", "x", "[1", "{}", "\n\nHuman: a\n\nAssistant: b", "\n\nHuman:\n\nAssistant:", "\\boxed{"]),
+    st.lists(st.lists(st.sampled_from(["a", None, 1]), max_size=3), max_size=2),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", formats.FORMATS)
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(FIELDS), hostile, max_size=6))
+def test_any_record_is_taken_or_unfit(name, record):
+    with contextlib.suppress(Unfit):
+        made = formats.FORMATS[name](record, "some:1")
+        assert made.id
+        assert all(one.content.strip() or one.calls for one in made.messages)
+        assert all(math.isfinite(one) for one in made.fields.values())
+
+
 def test_an_empty_system_turn_is_none(tmp_path):
     assert one(tmp_path, said(("system", ""), ("user", Q), ("assistant", A))).messages == (ASKED, TOLD)
 
@@ -229,6 +274,15 @@ def test_files_of_every_kind_hold_the_same_records(tmp_path, ending):
     assert [one.messages[0].content for one in kept] == [f"{n}é\u2028" for n in range(5)]
     assert [one.id for one in kept] == [one.id for one in read(jsonl(tmp_path / "plain.jsonl", records))[0]]
     assert not dropped.total
+
+
+def test_half_a_pair_of_surrogates_is_replaced(tmp_path):
+    broken = '{"prompt": "a\\ud800b", "answer": "\\ud83d\\ude00", "\\udfff": ["\\udc00"]}'
+    for name, content in {"a.jsonl": broken, "a.json": f"[{broken}]"}.items():
+        (tmp_path / name).write_text(content)
+        (made,) = read(str(tmp_path / name))[0]
+        assert made.question == "a\ufffdb"
+        assert made.task == {"answer": "\U0001f600", "\ufffd": ["\ufffd"]}
 
 
 def test_globs_and_lists_name_files_of_several_formats(tmp_path):

@@ -5,8 +5,17 @@ import math
 import pytest
 import torch
 
-from align.config import Distillation, Dpo, Kto, Ppo, RewardModel
-from align.objectives import DistillationLoss, KtoLoss, PpoLoss, PreferenceLoss, RewardModelLoss, SftLoss, ValueLoss
+from align.config import Distillation, Dpo, Grpo, Kto, Ppo, RewardModel
+from align.objectives import (
+    DistillationLoss,
+    GrpoLoss,
+    KtoLoss,
+    PpoLoss,
+    PreferenceLoss,
+    RewardModelLoss,
+    SftLoss,
+    ValueLoss,
+)
 from align.policy import Outputs
 from tests.align.batches import token_batch
 
@@ -65,6 +74,14 @@ def test_ratios():
         "old_kl": (0.5 - 1 + math.log(2) + 2 * (2 - 1 - math.log(2))) / 4, "advantage": 0.75, "importance": 1.0,
         "entropy": 2.5,
     }  # fmt: skip
+
+
+def test_errors_of_ratios_are_those_of_tokens_also_where_sequences_are_clipped():
+    fields = {"advantages": torch.ones(1, 2).double(), "old_logprobs": torch.zeros(1, 2).double()}
+    logprobs = [[math.log(2), -math.log(2)]]  # of the sequence: 1
+    found = means(GrpoLoss(Grpo(loss="gspo")), token_batch(torch.ones(1, 2), **fields), logprobs=logprobs)
+    assert found["ratio"] == 1.0
+    assert found["ratio_error"] == 2.0
 
 
 @pytest.mark.parametrize(("clip", "share"), [(0.2, 1 / 3), (0.0, 0.0)])

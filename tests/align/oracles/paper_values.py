@@ -54,7 +54,7 @@ def pair_losses(logprobs: Array, kind: str) -> Array:
             ratio.append(sum(logprobs[row][learnt]) - sum(given["reference_logprobs"][row][learnt]))
             mean.append(np.mean(logprobs[row][learnt]))
         implied = BETA * (ratio[0] - ratio[1])
-        if kind == "cdpo":  # Mitchell 2023, equation 3
+        if kind == "cdpo":  # Mitchell 2023
             loss = -(1 - SMOOTHING) * np.log(sigmoid(implied)) - SMOOTHING * np.log(sigmoid(-implied))
         elif kind == "rpo_sq":  # Adler et al. 2024 (Nemotron-4 340B), 3.3.2, distance squared
             loss = (implied - wanted[pair]) ** 2
@@ -88,7 +88,7 @@ def preferences() -> dict[str, Any]:
 
 
 def kto() -> dict[str, Any]:
-    """Ethayarajh et al. 2024, equations 7 and 8: lambda_y - v; the reference point is not below 0."""
+    """Ethayarajh et al. 2024, section 4.1: lambda_y - v; the reference point is not below 0."""
     ratio, good = spread(-3.0, 3.0, 6, shift=0.05), np.array([1, 0, 1, 1, 0, 0])
     found = {}
     for name, mismatched in (("above", spread(-1.0, 2.0, 5)), ("below", spread(-3.0, 0.5, 5))):
@@ -121,7 +121,7 @@ def reward_models() -> dict[str, Any]:
 
 
 def ppo_token(logprob: float, old: float, advantage: float, low: float, high: float, dual: float) -> float:
-    """Schulman et al. 2017, equation 7; Ye et al. 2020, equation 5. The objective is negated."""
+    """Schulman et al. 2017, equation 7; Ye et al. 2020. The objective is negated."""
     ratio = np.exp(logprob - old)
     inside = min(max(ratio, 1 - low), 1 + high)
     objective = min(ratio * advantage, inside * advantage)
@@ -242,7 +242,7 @@ def importance() -> dict[str, Any]:
 
 
 def steerlm() -> dict[str, Any]:
-    """HelpSteer2, section 5: weights w - b, with b ~ Q / Q'; here of prompts with 3 and 2 completions."""
+    """HelpSteer2, SteerLM 2.0: weights w - b, with b ~ Q / Q'; here of prompts with 3 and 2 completions."""
     group = np.array([0, 0, 0, 1, 1])
     attributes, prior = spread(-3, 0, 5), spread(-9, -4, 5, shift=0.2)
     proposal, policy = spread(-7, -5, 5, shift=0.6), spread(-8, -5, 5, shift=0.75)

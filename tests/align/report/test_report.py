@@ -68,7 +68,7 @@ def test_samples_stand_side_by_side_with_what_was_said_before_training(run):
     assert list(found) == [10, 20, 30, 40]
     assert [step for step, table in found.items() if not table.startswith(" hidden")] == [40]
     rows = re.findall(
-        r"<tr><td>(.*?)</td><td class=before>(.*?)</td><td class=after>(.*?)</td><td class=\"n\">(.*?)</td></tr>",
+        r'<tr><td>(.*?)</td><td class="before">(.*?)</td><td class="after">(.*?)</td><td class="n">(.*?)</td></tr>',
         found[40],
     )
     assert len(rows) == 2

@@ -46,7 +46,17 @@ SAME = [
     (r"\begin{pmatrix}1\\-2\end{pmatrix}", r"(1,-2)"),
     # words
     ("A", "(A)"), (r"\text{(A)}", "A"), ("Yes", "yes"), (r"\text{Monday}", "monday"), ("12:30", "12:30"),
-    ("9**9**9", "9**9**9"),
+    ("9**9**9", "9**9**9"), ("7:30 PM", "7:30 pm"), (r"\text{A, C}", "C and A"),
+    # angles, repeating decimals, ratios
+    (r"120^{\circ}", "120"), (r"35\,^{\circ}", "35°"), (r"\sin 45^\circ", r"\frac{\sqrt2}{2}"), ("cos(60°)", "1/2"),
+    (r"\tan^{-1} x", r"\arctan x"), (r"0.\overline{3}", "1/3"), (r"2.1\overline{6}", "13/6"), ("4:3", "8:6"),
+    (r"x < -1 \text{ or } x > 1", r"(-\infty,-1)\cup(1,\infty)"), (r"\pm 2", "2, -2"), (r"x = \pm3", "-3,3"),
+    # answers as MATH writes them
+    (r"\left(-\infty,-\frac{1}{2}\right]\cup(4,\infty)", "(-inf, -0.5] U (4, inf)"), ("6 - 5i", "-5i + 6"),
+    (r"\frac{2}{5}+\frac{1}{5}i", "(2+i)/5"), (r"2\pi r^2", "2*pi*r^2"), (r"\frac{n(n+1)}{2}", "(n^2+n)/2"),
+    (r"\begin{pmatrix} -1/3 \\ 2/3 \\ 5/3 \end{pmatrix}", r"\left(-\frac13, \frac23, \frac53\right)"),
+    ("10,\\!080", "10080"), (r"5 \text{ or } -3", "x = -3, x = 5"), (".0000672", r"6.72 \times 10^{-5}"),
+    (r"\frac{\pi}{6}, \frac{5\pi}{6}", r"\frac{5 \pi}{6}, \frac{\pi}{6}"), ("144\\text{ square feet}", "144"),
 ]  # fmt: skip
 OTHER = [
     ("1/2", "1/3"), ("0.3333", "1/3"), ("3.14", r"\pi"), ("1000001", "1000000"), ("1000001.0", "2000001/2"),
@@ -61,6 +71,9 @@ OTHER = [
     ("A", "B"), ("yes", "no"), ("Monday", "Tuesday"), ("", "5"), ("", ""), ("1/0", "2"), ("1/0", "1/0+1"),
     ("((((", ")"),
     ("\\frac{1}{", "1"), ("import os", "1"), ("__import__('os').system('id')", "1"),
+    ("2516_8", "2516"), (r"\sin 45^\circ", r"\sin 45"), (r"0.\overline{3}", "0.3"), ("4:3", "3:4"),
+    ("7:30 PM", "7:30 AM"),
+    (r"6 - 5i", "6 + 5i"), (r"\pm 2", "2"), (r"x < 1 \text{ or } x > 2", r"(-\infty,1)\cup(3,\infty)"),
     # too large to compute
     ("9**9**9", "9**9**8"), ("9**9**9", "1"), ("(10^9)!", "1"), ("10^{10^{10}}", "1"), ("1e9999999999", "1"),
 ]  # fmt: skip

@@ -49,7 +49,8 @@ def test_what_a_program_comes_to(program, tests, passed, reason):
 def test_the_standard_library_is_all_there():
     """Whatever of it this test can import; modules in C load shared libraries of the system."""
     names = ["_bz2", "_ctypes", "_decimal", "_hashlib", "_lzma", "_sqlite3", "_ssl", "array", "asyncio", "collections",
-             "concurrent.futures", "dataclasses", "doctest", "fractions", "functools", "heapq", "json", "logging", "math",
+             "concurrent.futures", "dataclasses", "doctest", "fractions", "functools", "heapq", "json", "logging",
+             "math",
              "multiprocessing", "random", "re", "sqlite3", "ssl", "statistics", "tempfile", "typing", "unicodedata",
              "unittest", "urllib.request", "xml.etree.ElementTree", "zlib"]  # fmt: skip
     there = [name for name in names if importlib.util.find_spec(name)]
@@ -93,7 +94,7 @@ ESCAPES = {
     "its group, killed": "import os, signal; os.killpg(0, signal.SIGTERM)",
     "its parent's priority": "import os; os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
     "its parent's processors": "import os; os.sched_setaffinity(os.getppid(), {0})",
-    "its parent's limits": "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))",
+    "its parent's limits": "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_CORE, (0, 0))",
     "its own limits": "import resource; resource.setrlimit(resource.RLIMIT_CPU, (9999, 9999))",
     "its parent, by signals of a pipe": "import os, fcntl; fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, os.getppid())",
     "a link": "import os; os.symlink('/etc/passwd', 'passwd')",
@@ -101,12 +102,15 @@ ESCAPES = {
     "a folder": "import os; os.mkdir('deep')",
     "a mode": "import os; os.chmod('.', 0o777)",
     "an owner": "import os; os.chown('.', 1, 1)",
-    "a time": "import os; os.utime(os.__file__)",
+    "a time": "import os; open('own', 'w').close(); os.utime('own')",
     "an attribute": "import os; os.setxattr('.', 'user.x', b'x')",
-    "a file emptied": "import os; os.truncate(os.__file__, 0)",
-    "a file emptied on opening": "import os; os.open(os.__file__, os.O_RDONLY | os.O_TRUNC)",
+    "a file emptied": "import os; os.truncate(VICTIM, 0)",
+    "a file emptied on opening": "import os; open('own', 'w').close(); os.open('own', os.O_RDONLY | os.O_TRUNC)",
     "the library, written": "import os; open(os.__file__, 'a')",
-    "the library, removed": "import os; os.remove(os.__file__)",
+    "a file, written": "open(VICTIM, 'a')",
+    "a file, read": "open(VICTIM)",
+    "a file, replaced": "import os; open('own', 'w').close(); os.rename('own', VICTIM)",
+    "a file, removed": "import os; os.remove(VICTIM)",
     "memory that no limit counts": "import os; os.memfd_create('x')",
     "another root": "import os; os.chroot('.')",
     "a trace": "import ctypes, os\nassert ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0) < 0; raise PermissionError",
@@ -121,12 +125,15 @@ REFUSED = (
 
 
 @pytest.mark.parametrize("way", ESCAPES)
-def test_no_way_out(way):
-    program = ESCAPES[way].replace("SOCKET", str(locks.DENIED[os.uname().machine]["socket"]))
-    outcome = run(program)
+def test_no_way_out(way, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("whole")
+    number = locks.DENIED[os.uname().machine]["socket"]
+    outcome = run(ESCAPES[way].replace("SOCKET", str(number)).replace("VICTIM", repr(str(victim))))
     assert not outcome.passed
     assert outcome.reason.startswith(REFUSED), outcome.reason
     assert not Path("/millrace-escaped").exists()
+    assert victim.read_text() == "whole"
 
 
 def test_a_listening_port_of_this_machine_is_out_of_reach():
