@@ -62,8 +62,12 @@ def chunks(requests: Sequence[Request], expected: Sequence[float], chunk: int, w
     """Cut requests into chunks, in the order they are taken: the same on every worker.
 
     Longest first; requests of one prompt stay together, as a prompt is read once a chunk. At most `chunk` requests
-    each; once a worker's share of what is left is less, that, but not below a quarter of `chunk`.
+    each; once a worker's share of what is left is less, that, but not below a quarter of `chunk`. A lone worker takes
+    all at once: there is nobody to share with, and large batches are cheaper (32 completions of a small model on a
+    CPU take a third of what four batches of 8 do).
     """
+    if workers == 1:
+        chunk = max(len(requests), 1)
     order = sorted(range(len(requests)), key=lambda i: (-expected[i], -len(requests[i].prompt), i))
     cut: list[list[int]] = []
     at = 0
