@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from align.errors import RolloutError
-from align.rollout.generator import Generator, Request, Rollout, Sampling
+from align.rollout.generator import Generator, Request, Rollout, Sampling, Team
 from millrace.errors import MillraceError
 
 
@@ -167,5 +167,9 @@ def collect(
     dies leaves the others waiting in `gather`, until the job's watchdog ends them.
     """
     cut = chunks(requests, expected or [0.0] * len(requests), chunk, workers)
+    team = generator if isinstance(generator, Team) else None
+    store = team.share(store) if team else store
     mine = None if generator is None else work(requests, sampling, generator, store, key, cut, tick)
+    if team and not team.leads:
+        mine = None
     return gather(mine, len(requests), group)
