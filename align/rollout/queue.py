@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 
 from align.errors import RolloutError
-from align.rollout.generator import Generator, Request, Rollout, Sampling
+from align.rollout.generator import Generator, Request, Rollout, Sampling, Team
 from millrace.errors import MillraceError
 
 
@@ -210,5 +210,9 @@ def collect(
     watchdog ends them.
     """
     cut = chunks(requests, expected or [0.0] * len(requests), chunk, workers)
+    team = generator if isinstance(generator, Team) else None
+    store = team.share(store) if team else store
     mine = None if generator is None else work(requests, sampling, generator, store, key, cut, tick)
+    if team and not team.leads:
+        mine = None
     return gather(mine, len(requests), group)
