@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 
 from align.errors import RolloutError
-from align.rollout.generator import Generator, Request, Rollout, Sampling
+from align.rollout.generator import Generator, Request, Rollout, Sampling, Team
 from millrace.errors import MillraceError
 
 
@@ -62,8 +62,12 @@ def chunks(requests: Sequence[Request], expected: Sequence[float], chunk: int, w
     """Cut requests into chunks, in the order they are taken: the same on every worker.
 
     Longest first; requests of one prompt stay together, as a prompt is read once a chunk. At most `chunk` requests
-    each; once a worker's share of what is left is less, that, but not below a quarter of `chunk`.
+    each; once a worker's share of what is left is less, that, but not below a quarter of `chunk`. A lone worker takes
+    all at once: there is nobody to share with, and large batches are cheaper (32 completions of a small model on a
+    CPU take a third of what four batches of 8 do).
     """
+    if workers == 1:
+        chunk = max(len(requests), 1)
     order = sorted(range(len(requests)), key=lambda i: (-expected[i], -len(requests[i].prompt), i))
     cut: list[list[int]] = []
     at = 0
@@ -206,5 +210,9 @@ def collect(
     watchdog ends them.
     """
     cut = chunks(requests, expected or [0.0] * len(requests), chunk, workers)
+    team = generator if isinstance(generator, Team) else None
+    store = team.share(store) if team else store
     mine = None if generator is None else work(requests, sampling, generator, store, key, cut, tick)
+    if team and not team.leads:
+        mine = None
     return gather(mine, len(requests), group)

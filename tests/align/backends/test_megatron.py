@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,13 +108,15 @@ def test_bf16_follows_fp32(alone):
         assert got[0] == pytest.approx(wanted[0], abs=0.03)
 
 
-@pytest.mark.parametrize("kind", [0, 1], ids=["weights", "adapters"])
+@pytest.mark.parametrize("kind", [0, 1, 2], ids=["weights", "adapters", "dropout"])
 def test_a_resumed_policy_goes_on_bit_for_bit(alone, kind):
     unbroken, resumed, version, again, equal, size = alone["resume"][kind]
     assert resumed == unbroken
     assert version == again == 4
     assert equal
-    assert (size < 600_000) == (kind == 1)  # of adapters the adapters alone
+    assert (size < 600_000) == (kind > 0)  # of adapters the adapters alone
+    if kind == 2:
+        assert unbroken != alone["resume"][1][0]  # places were dropped, so the random numbers went on too
 
 
 def test_a_step_that_is_not_finite_is_not_applied(alone):
@@ -144,8 +147,29 @@ def test_heads_give_and_learn_what_transformers_does(place, alone, head):
     assert alone[head]["curve"][0][:2] == pytest.approx([loss, norm], rel=1e-5)
 
 
-def test_an_exported_reward_model_scores_in_transformers_as_the_policy(place, alone):
-    assert_seen(alone["reward"]["trained"], {"scores": oracle.numbers(f"{place}/reward-exported")[1]["scores"]})
+@pytest.mark.parametrize(("head", "given"), [("value", "values"), ("reward", "scores")])
+def test_an_exported_head_gives_in_transformers_what_the_policy_gave(place, alone, head, given):
+    assert_seen(alone[head]["trained"], {given: oracle.numbers(f"{place}/{head}-exported")[1][given]})
+
+
+@pytest.mark.parametrize(("head", "given"), [("value", "values"), ("reward", "scores")])
+def test_adapters_of_a_model_with_a_head_are_peft_s_and_bring_the_head(place, alone, head, given):
+    found, folder = alone[f"lora {head}"], f"{place}/{head}"
+    model, wanted = oracle.numbers(folder, f"{folder}-peft")
+    assert_seen(found["loaded"], {given: wanted[given]})
+    first = oracle.step({given: wanted[given]}, head, model.parameters())
+    assert found["curve"][0][:2] == pytest.approx(first, rel=2e-5)
+    assert_seen(found["trained"], {given: oracle.numbers(folder, f"{folder}-adapted/adapter")[1][given]})
+    assert_seen(found["trained"], {given: oracle.numbers(f"{folder}-adapted")[1][given]})  # merged
+
+
+def test_what_lies_beside_the_weights_is_exported_too(place, alone):
+    for folder in ("llama-exported", "llama-adapted"):
+        assert Path(place, folder, "chat_template.jinja").read_text() == "{{ messages }}"
+
+
+def test_a_frozen_policy_gives_the_same_after_it_was_away(alone):
+    assert alone["frozen"] == alone["llama"]["seen"]
 
 
 def test_a_head_that_the_folder_lacks_is_drawn_by_the_seed(alone):
@@ -288,6 +312,8 @@ def check_spread(place: str, alone: dict[str, Any], chosen: dict[str, dict[str, 
             assert_seen(found["trained"], {k: v for k, v in one["trained"].items() if k != "top"}, 2e-4)
             if "weights" in one:
                 assert found["weights"] == one["weights"], where
+            if "together" in one and "queue" in found:
+                assert found["queue"] == [made[0] for made in one["together"]], where
             if "together" in one and "completions" in found:
                 assert [made[0] for made in found["completions"]] == [made[0] for made in one["together"]], where
             for made in found.get("completions", ()):
