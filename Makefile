@@ -23,7 +23,7 @@ test: env
 	$(BIN)/pytest -n auto --dist worksteal
 
 test-ranks: env  # the laws of training that need many processes; other mishaps are in test-all
-	$(BIN)/pytest -n auto --dist worksteal -m slow tests/pretrain/mcore tests/pretrain/hf tests/pretrain/test_memory.py
+	$(BIN)/pytest -n auto --dist worksteal -m slow tests/pretrain/mcore tests/pretrain/hf tests/pretrain/test_memory.py tests/align
 
 test-all: env
 	$(BIN)/pytest -n auto --dist worksteal -m ''

@@ -55,9 +55,7 @@ def empty(like: Example | None = None, multiple: int = 1) -> TokenBatch:
         )
         for one in like.sequences
     )  # fmt: skip
-    return padded(
-        [Example("", short, {k: _nothing(v) for k, v in like.fields.items()})], [-1], multiple
-    )
+    return padded([Example("", short, {k: _nothing(v) for k, v in like.fields.items()})], [-1], multiple)
 
 
 def _batch(examples: Sequence[Example], indexes: Sequence[int] | None, rows: list[list[int]], width: int) -> TokenBatch:
@@ -107,11 +105,18 @@ def _fields(examples: Sequence[Example], owners: Sequence[int]) -> dict[str, tor
     made = {}
     for name, first in examples[0].fields.items():
         if isinstance(first, tuple):
-            values = np.array([value for example in examples for value in example.fields[name]])
+            values = np.array([value for example in examples for value in _each(example.fields[name])])
         else:
             values = np.stack([np.asarray(examples[owner].fields[name]) for owner in owners])
         made[name] = torch.from_numpy(values.astype(_type(values)))
     return made
+
+
+def _each(value: Any) -> tuple[float, ...]:
+    """Return one number a sequence. Raises TypeError where another example has one for all."""
+    if not isinstance(value, tuple):
+        raise TypeError(f"a field is {value!r}, and of the first example one number a sequence")
+    return value
 
 
 def _nothing(value: Any) -> Any:

@@ -89,7 +89,7 @@ class Policy(Protocol):
     def train_step(self, microbatches: Sequence[TokenBatch], loss: Loss, counts: Mapping[str, float]) -> StepResult:
         """Take one optimizer step on the sum of `loss` over the micro-batches of all data ranks.
 
-        Every data rank gives equally many micro-batches; where it has fewer it gives `align.data.layout.empty()`.
+        Every data rank gives equally many micro-batches; where it has fewer it gives `align.layout.empty()`.
         """
         ...
 

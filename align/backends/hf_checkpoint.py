@@ -23,18 +23,33 @@ DESCRIPTION = "hf.json"
 
 
 def save(policy: HuggingFacePolicy, folder: str) -> None:
-    """Write this rank's file, and on the first rank the description; whole or not at all."""
+    """Write this rank's file, and on the first rank the description; whole or not at all.
+
+    Raises OSError, StorageError on the rank whose disk is full, after all have tried: the others do not wait for it.
+    """
     trainer = policy.trainer
     state = {
         "version": policy.version,
         "training": trainer.state() if trainer is not None else None,
         "random": _random(),
     }
-    with storage.writing(storage.join(folder, _file(policy))) as stream:
-        torch.save(state, stream)
-    if policy.ranks.rank == 0:
-        storage.write_json(storage.join(folder, DESCRIPTION), describe(policy))
-    policy.ranks.wait()
+    try:
+        with storage.writing(storage.join(folder, _file(policy))) as stream:
+            torch.save(state, stream)
+        if policy.ranks.rank == 0:
+            storage.write_json(storage.join(folder, DESCRIPTION), describe(policy))
+    except RuntimeError as error:
+        raise _beneath(error) from None
+    finally:
+        policy.ranks.wait()
+
+
+def _beneath(error: BaseException) -> BaseException:
+    """Return the system's error that torch's writer covers with its own; else that itself."""
+    below: BaseException | None = error
+    while below is not None and not isinstance(below, OSError):
+        below = below.__context__
+    return below or error
 
 
 def load(policy: HuggingFacePolicy, folder: str) -> None:

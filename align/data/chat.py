@@ -10,24 +10,17 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from align.batch import TokenSequence
 from align.data import template as templates
 from align.data.record import Message, Raw, Unfit
+from align.data.spans import MARK, Finder, Span
 from align.errors import DataError
 
 TrainOn = Literal["assistant", "last", "all"]
-MARK = "\u241f{}\u241f"  # stands for an answer; no conversation holds it, or it is refused
-
-
-class Span(NamedTuple):
-    """Characters of a rendered conversation."""
-
-    begin: int
-    stop: int
 
 
 class Chat:
@@ -51,7 +44,9 @@ class Chat:
         self._special = re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
         adds = tokenizer.encode("x")[:1] == [tokenizer.bos_token_id]
         self._begin = tokenizer.bos_token if self.template.builtin and adds else ""
+        self._end = ""  # the special token that ends an answer
         self.stop = self._stops()
+        self._end = str(tokenizer.decode([self.stop[0]]))
 
     def text(self, messages: Sequence[Message], tools: Sequence[Raw] = (), *, answer: bool = False) -> str:
         """Return a conversation as text; `answer`: with the header of an answer to come.
@@ -61,9 +56,9 @@ class Chat:
         """
         import jinja2
 
-        turns = [self._turn(one) for one in messages]
+        turns = [self._turn(one) for one in self._written(messages)]
         if tools and not self.template.knows_tools:
-            listed = "Tools:\n" + "\n".join(json.dumps(one["function"], ensure_ascii=False) for one in tools)
+            listed = "Tools:\n" + "\n".join(_json(one["function"]) for one in tools)
             if turns[0]["role"] == "system":
                 turns[0] = {**turns[0], "content": f"{turns[0]['content']}\n\n{listed}"}
             else:
@@ -105,10 +100,12 @@ class Chat:
         if not answers:
             raise Unfit("no answer", "no turn is an assistant's")
         self._clean(messages)
+        messages = self._written(messages)
         text = self.text(messages, tools)
-        spans = self._spans(text, messages, tools, answers[-1:] if train_on == "last" else answers)
-        if any(one.begin >= one.stop for one in spans):
-            raise Unfit("the template hides an answer", self.template.name)
+        finder = Finder(
+            self.template.name, lambda turns, answer: self.text(turns, tools, answer=answer), self._special, self._end
+        )
+        spans = finder.answers(text, messages, answers[-1:] if train_on == "last" else answers)
         tokens, begins, stops = self._encoded_around(text, [one.begin for one in spans])
         if train_on == "all":
             spans = [Span(spans[0].begin if first else 0, len(text))]
@@ -118,53 +115,22 @@ class Chat:
         mask[:1] = False
         return TokenSequence(tokens, mask)
 
-    def _spans(self, text: str, messages: Sequence[Message], tools: Sequence[Raw], answers: list[int]) -> list[Span]:
-        spans = []
-        for number in answers:
-            header = self.text(messages[:number], tools, answer=True)
-            so_far = text if number == len(messages) - 1 else self.text(messages[: number + 1], tools)
-            if not text.startswith(header) or not text.startswith(so_far):
-                return self._found(text, messages, tools, answers)
-            ends = [one.end() for one in self._special.finditer(text, len(header), len(so_far))]
-            spans.append(Span(len(header), ends[-1] if ends else len(so_far)))
-        return spans
-
-    def _found(self, text: str, messages: Sequence[Message], tools: Sequence[Raw], answers: list[int]) -> list[Span]:
-        """Return where the answers stand, by what the template writes around marks in their place."""
-        marked = [
-            Message("assistant", MARK.format(n), one.calls) if one.role == "assistant" else one
-            for n, one in enumerate(messages)
-        ]
-        pieces = re.split(MARK.format(r"(\d+)"), self.text(marked, tools))
-        between, found = pieces[0::2], [int(n) for n in pieces[1::2]]
-        place, done, at = len(between[0]), 0, {}
-        if not text.startswith(between[0]) or not set(answers) <= set(found):
-            raise Unfit("the template hides an answer", self.template.name)
-        for number, after in zip(found, between[1:]):
-            last = number == found[-1]
-            stop = text.rfind(after, place) if last else text.find(after, place)
-            if stop < 0:
-                raise Unfit("the template hides an answer", f"{self.template.name}: turn {number + 1}")
-            end = self._special.match(text, stop)
-            header = self._header(messages[:number], tools)
-            written = text.rfind(header, done, place)  # before what the template puts in by itself, as an empty thought
-            at[number] = Span(place if written < 0 else written + len(header), end.end() if end else stop)
-            done = stop
-            place = stop + len(after)
-        return [at[number] for number in answers]
-
-    def _header(self, messages: Sequence[Message], tools: Sequence[Raw]) -> str:
-        return self.text(messages, tools, answer=True).removeprefix(self.text(messages, tools))
-
     def _turn(self, message: Message) -> dict[str, Any]:
-        if not message.calls:
-            return {"role": message.role, "content": message.content}
+        turn: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.calls:
+            turn["tool_calls"] = [{"type": "function", "function": dict(one)} for one in message.calls]
+        return turn
+
+    def _written(self, messages: Sequence[Message]) -> list[Message]:
+        """Return turns with their calls in the text, where the template knows none."""
         if self.template.knows_calls:
-            calls = [{"type": "function", "function": dict(one)} for one in message.calls]
-            return {"role": message.role, "content": message.content, "tool_calls": calls}
-        lines = [message.content] * bool(message.content.strip())
-        lines += [json.dumps(one, ensure_ascii=False) for one in message.calls]
-        return {"role": message.role, "content": "\n".join(lines)}
+            return list(messages)
+        return [
+            Message(one.role, "\n".join([*([one.content] if one.content.strip() else []), *map(_json, one.calls)]))
+            if one.calls
+            else one
+            for one in messages
+        ]
 
     def _clean(self, messages: Iterable[Message]) -> None:
         for number, one in enumerate(messages, 1):
@@ -216,3 +182,7 @@ class Chat:
             )
         own = self.tokenizer.eos_token_id
         return tuple(dict.fromkeys([last] + ([] if own is None else [int(own)])))
+
+
+def _json(value: Raw) -> str:
+    return json.dumps(value, ensure_ascii=False)

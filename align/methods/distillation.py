@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ class DistillationMethod(Offline):
     def __init__(self, job: Job):
         self.settings = job.config.settings
         super().__init__(job, DistillationLoss(self.settings))
-        self.teacher = job.policy("reference", self.settings.teacher, peft=False)
+        self.teacher = job.policy("reference", self.settings.teacher)
         self.rollouts = Rollouts(job, self.policy) if self.settings.on_policy else None
 
     def batch(self, number: int) -> list[Example]:
@@ -40,6 +41,15 @@ class DistillationMethod(Offline):
     def _given(self, number: int) -> bool:
         draw = np.random.default_rng([self.job.config.training.seed, number]).random()
         return bool(draw >= self.settings.on_policy)
+
+    def state(self) -> dict[str, Any]:
+        """Return what drawing goes on from."""
+        return {"rollouts": self.rollouts.state()} if self.rollouts is not None else {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take what `state` returned."""
+        if self.rollouts is not None:
+            self.rollouts.restore(state["rollouts"])
 
     def complete(self, examples: Sequence[Example]) -> list[Example]:
         """Return examples with candidates and the teacher's log-probabilities of them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,8 +40,8 @@ class Iterated:
         self.job, self.layout = job, job.layout()
         self.data = job.data
         self.phases = self.planned()
-        self.each = -(-self.data.steps // len(self.phases))
-        self.steps = self.each * len(self.phases)
+        self.steps = self.data.steps
+        self.each = self.steps // len(self.phases)
         self.policy = job.policy("actor", optimizer=job.config.optimizer, steps=self.steps)
         self.policies: Mapping[str, Policy | None] = {"actor": self.policy}
         self.rollouts = Rollouts(job, self.policy)
@@ -53,10 +53,8 @@ class Iterated:
         raise NotImplementedError
 
     def begin(self, step: int) -> None:
-        """Complete the watched prompts by the model as it is before training; `step` makes or reads what it needs."""
+        """Nothing to make ready: a step makes or reads the data of its phase."""
         self.number = step
-        if step == 0:
-            self.validate()
 
     def step(self, number: int) -> Outcome:
         """Take one optimizer step; the first of a phase makes its data."""
@@ -67,8 +65,8 @@ class Iterated:
         over = counts(examples)
         self.job.life.marks.mark(number, "optimizer")
         came = update(self.policy, examples, self.layout, self.phases[at].loss, over)
-        made = outcome([came], int(over["tokens"]), phase=float(at + 1), **facts)
-        return Outcome(made.metrics, made.tokens, made.applied, samples)
+        ids = [one.id for one in examples]
+        return replace(outcome([came], int(over["tokens"]), ids, phase=float(at + 1), **facts), samples=samples)
 
     def _enter(self, at: int, within: int) -> tuple[list[Sample], dict[str, float]]:
         """Have a phase's examples ready: made at its beginning, read where a run goes on in its middle."""
@@ -107,11 +105,12 @@ class Iterated:
         return self.rollouts.watch(self.data.watched, self.number)
 
     def state(self) -> dict[str, Any]:
-        """Nothing: a step's batch depends on its number and its phase's data."""
-        return {}
+        """Return what drawing goes on from; a step's batch depends on its number and its phase's data."""
+        return {"rollouts": self.rollouts.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Nothing to take."""
+        """Take what `state` returned."""
+        self.rollouts.restore(state["rollouts"])
 
     def export(self, folder: str) -> None:
         """Write the policy."""

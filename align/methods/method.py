@@ -14,10 +14,11 @@ from align.run.samples import Sample
 class Outcome:
     """What a step came to; the same on every rank."""
 
-    metrics: Mapping[str, float]
+    metrics: dict[str, float]
     tokens: int  # learnt, in all optimizer steps of this one
     applied: bool = True  # False: an update was not finite, and left out
     samples: Sequence[Sample] = field(default_factory=tuple)  # completions worth keeping
+    ids: Sequence[str] = field(default_factory=tuple)  # of the examples, or prompts, it learnt from
 
 
 class Method(Protocol):
@@ -51,7 +52,7 @@ class Method(Protocol):
         ...
 
 
-def outcome(results: Sequence[StepResult], tokens: int, **more: float) -> Outcome:
+def outcome(results: Sequence[StepResult], tokens: int = 0, ids: Sequence[str] = (), **more: float) -> Outcome:
     """Return the means over the optimizer steps of one step."""
     found: dict[str, list[float]] = {}
     for result in results:
@@ -62,4 +63,4 @@ def outcome(results: Sequence[StepResult], tokens: int, **more: float) -> Outcom
         "grad_norm": sum(result.grad_norm for result in results) / len(results),
         "lr": results[-1].lr,
     }
-    return Outcome(metrics | more, tokens, all(result.applied for result in results))
+    return Outcome(metrics | more, tokens, all(result.applied for result in results), ids=ids)

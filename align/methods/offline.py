@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from align.backends.hf_model import fingerprint
 from align.batch import Example
 from align.methods.method import Outcome, outcome
 from align.objectives import counts
@@ -36,16 +38,21 @@ class Offline:
         """Have the reference's log-probabilities ready."""
         if self._cache is None:
             return
-        place = storage.join(self.job.folder, "work", "reference.npz")
-        if gathered(storage.exists(place))[0]:
-            self._cache.read(place)
+        place, of = storage.join(self.job.folder, "work", "reference.npz"), self._of()
+        if all(gathered(self._cache.read(place, of))):
             return
         policy = self.job.policy("reference") if step else self.policy  # before the first step they are the same
-        everything = [*(self.batch(number) for number in range(1, self.steps + 1)), self.data.validation]
+        everything = itertools.chain(map(self.batch, range(1, self.steps + 1)), [self.data.validation])
         self._cache.fill(policy, everything, self.layout, lambda: self.job.life.marks.mark(step, "data"))
         if self.job.first:
-            self._cache.write(place)
+            self._cache.write(place, of)
         gathered(None)  # all go on with the same
+
+    def _of(self) -> str:
+        """Return what the reference's log-probabilities depend on: model, precision, examples."""
+        given = self.job.config
+        return repr((given.model, self.data.loaded.fingerprint, given.training.seed, given.training.global_batch,
+                     self.steps, fingerprint(given.model.start_from)))  # fmt: skip
 
     def batch(self, number: int) -> list[Example]:
         """Return the examples of step `number`, from 1."""
@@ -61,7 +68,8 @@ class Offline:
         """Take one optimizer step."""
         examples = self.complete(self.batch(number))
         over = counts(examples)
-        return outcome([update(self.policy, examples, self.layout, self.loss, over)], int(over["tokens"]))
+        came = update(self.policy, examples, self.layout, self.loss, over)
+        return outcome([came], int(over["tokens"]), [one.id for one in examples])
 
     def validate(self) -> dict[str, float]:
         """Return the loss and its metrics on held-out examples."""

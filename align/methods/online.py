@@ -49,17 +49,28 @@ class Online:
         self.parity: dict[str, float] = {}  # of its completions, where they were compared before the update
 
     def begin(self, step: int) -> None:
-        """Complete the watched prompts by the model as it is before training."""
+        """Nothing to make ready."""
         self.number = step
-        if step == 0:
-            self.validate()
 
     def draw(self, number: int) -> tuple[Experience, dict[str, float]]:
-        """Return the completions of step `number`, and what is worth logging of how they were drawn."""
-        prompts = self.asked(self.data.train.batch(self.drawn))
+        """Return the completions of the next batch of prompts, and what is worth logging of how they were drawn.
+
+        Where completions are drawn ahead, those of the batch after it are begun; of the last step none are.
+        """
+        if not self.fresh and not self.rollouts.under_way:
+            self._begin(self.drawn)
+        prompts = self._prompts(self.drawn)
+        drawn = self.rollouts.draw(prompts, self.group_size, "batch", self.drawn)
         self.drawn += 1
-        drawn = self.rollouts.draw(prompts, self.group_size, number)
+        if not self.fresh and number < self.steps:
+            self._begin(self.drawn)
         return drawn, self.rollouts.facts()
+
+    def _begin(self, batch: int) -> None:
+        self.rollouts.begin(self._prompts(batch), self.group_size, "batch", batch)
+
+    def _prompts(self, batch: int) -> list[Prompt]:
+        return self.asked(self.data.train.batch(batch))
 
     def asked(self, prompts: list[Prompt]) -> list[Prompt]:
         """Return prompts as they are completed."""
@@ -75,21 +86,23 @@ class Online:
         if self.reference is not None:
             examples = self.reference.annotated(examples)
         examples, more = self.advantaged(examples, drawn)
-        results, learnt = self.learn(examples, drawn)
-        came = outcome(results, int(counts(examples)["tokens"]), **facts, **more, **learnt)
-        return replace(came, samples=drawn.samples(WATCHED))
+        learnt = self.learn(examples, drawn)
+        return replace(
+            learnt, metrics=learnt.metrics | facts | more, tokens=int(counts(examples)["tokens"]),
+            samples=drawn.samples(WATCHED), ids=[one.id for one in examples],
+        )  # fmt: skip
 
-    def learn(self, examples: Sequence[Example], drawn: Experience) -> tuple[list[StepResult], dict[str, float]]:
-        """Take this step's optimizer steps; return what each came to, and further metrics."""
-        results = []
+    def learn(self, examples: Sequence[Example], drawn: Experience) -> Outcome:
+        """Take this step's optimizer steps."""
+        results: list[StepResult] = []
         for part in self.parts(examples):
             results.append(self.update(part))
             self._check(results)
-        return results, {}
+        return outcome(results)
 
     def _check(self, results: Sequence[StepResult]) -> None:
         """Refuse to go on where the first update shows that generator and trainer disagree."""
-        if self.at_once and len(results) == 1:
+        if self.at_once and len(results) == 1 and results[0].applied:
             self.rollouts.check(results[0].metrics["ratio_error"])
 
     @property
@@ -143,12 +156,13 @@ class Online:
         return self.rollouts.watch(self.asked(self.data.watched), self.number)
 
     def state(self) -> dict[str, Any]:
-        """Return how many batches of prompts were drawn."""
-        return {"drawn": self.drawn}
+        """Return how many batches of prompts were drawn, and what drawing goes on from."""
+        return {"drawn": self.drawn, "rollouts": self.rollouts.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take what `state` returned."""
         self.drawn = int(state["drawn"])
+        self.rollouts.restore(state["rollouts"])
 
     def export(self, folder: str) -> None:
         """Write the actor."""

@@ -11,7 +11,7 @@ from align import losses
 from align.advantages import gae, moments, token_rewards, whiten
 from align.batch import Example
 from align.losses import reduce
-from align.methods.method import outcome
+from align.methods.method import Outcome, outcome
 from align.methods.offline import update
 from align.methods.online import Online, unfinished_left_out
 from align.objectives import PpoLoss, ValueLoss, counts
@@ -59,20 +59,22 @@ class PpoMethod(Online):
             advantages = whiten(advantages, mask, moments(advantages, mask))
         return with_rows(examples, advantages=advantages, returns=returns), metrics
 
-    def learn(self, examples: Sequence[Example], drawn: Experience) -> tuple[list[StepResult], dict[str, float]]:
+    def learn(self, examples: Sequence[Example], drawn: Experience) -> Outcome:
         """Train the critic and then the actor on each part; on the first steps the critic alone."""
         if self.settings.mask_unfinished:
             shown = dict(zip(map(id, examples), unfinished_left_out(examples, drawn)))
         else:
             shown = dict(zip(map(id, examples), examples))
-        actor, critic = [], []
+        actor: list[StepResult] = []
+        critic: list[StepResult] = []
         for part in self.parts(examples):
             critic.append(update(self.critic, part, self.layout, self.critic_loss, counts(part)))
             if self.number > self.settings.critic_warmup:
                 actor.append(self.update([shown[id(one)] for one in part]))
                 self._check(actor)
-        seen = outcome(critic, 0).metrics
-        return actor or critic, {f"critic/{name}": value for name, value in seen.items()}
+        seen, came = outcome(critic), outcome(actor or critic)
+        metrics = came.metrics | {f"critic/{name}": value for name, value in seen.metrics.items()}
+        return replace(came, metrics=metrics, applied=came.applied and seen.applied)
 
 
 def open_method(job: Job) -> PpoMethod:

@@ -32,12 +32,10 @@ class SteerLmMethod(Online):
 
     def __init__(self, job: Job):
         self.settings = job.config.settings
-        if not self.settings.reward_model:
-            raise AlignSettingsError("steerlm.version 2 needs steerlm.reward_model, a regression reward model's folder")
         super().__init__(job, SteerLmLoss(), self.settings.group_size)
         self.prior = Reference(job, self.actor)
         self.names = self.settings.attributes or _rated(self.data.train.items[0])
-        self.judge = job.policy("reward", self.settings.reward_model, "reward", outputs=len(self.names), peft=False)
+        self.judge = job.policy("reward", self.settings.reward_model, "reward", outputs=len(self.names))
 
     @property
     def at_once(self) -> bool:

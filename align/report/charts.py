@@ -19,14 +19,19 @@ TITLES: dict[str, tuple[str, ...]] = {
     "Length, tokens": ("length", "length_max"),
     "Ended by themselves, share": ("finished",),
     "Entropy, nats a token": ("entropy",),
-    "Clipped, share": ("clip_fraction", "value_clip_fraction"),
+    "Clipped, share": ("clip_fraction", "clip_fraction_low", "clip_fraction_high"),
     "Trainer / generator probability": ("ratio_error", "ratio_error_max"),
-    "Ratio": ("ratio", "ratio_max", "ratio_min"),
-    "Implicit rewards": ("chosen_reward", "rejected_reward", "reward_margin"),
-    "Scores": ("chosen_score", "rejected_score", "margin"),
-    "Log-probabilities": ("chosen_logprob", "rejected_logprob"),
-    "Prompts kept, share": ("acceptance", "silent"),
-    "Values": ("value", "returns", "value_error"),
+    "KL to the weights that drew, nats": ("old_kl", "rollout_kl"),
+    "Probability ratio": ("ratio", "ratio_max", "ratio_min"),
+    "Importance weight": ("importance",),
+    "Rewards of pairs": ("chosen_reward", "rejected_reward", "reward_margin"),
+    "Rewards of labels": ("desirable_reward", "undesirable_reward"),
+    "Log-probabilities, nats a token": ("chosen_logprob", "rejected_logprob"),
+    "Prompts accepted, share": ("acceptance",),
+    "Prompts whose rewards are all equal, share": ("silent",),
+    "Critic's values": ("value", "return"),
+    "Critic's squared error": ("value_error",),
+    "Critic clipped, share": ("value_clip_fraction",),
     "Idle ranks, share": ("rollout_idle",),
 }
 LAST: dict[str, tuple[str, ...]] = {
@@ -38,7 +43,7 @@ LAST: dict[str, tuple[str, ...]] = {
 }
 UNDRAWN = {"step", "tokens", "skipped", "validation_seconds"}
 FROM_ZERO = {"lr", "tokens_per_second", "seconds", "memory_bytes", "length", "accuracy", "clip_fraction", "finished",
-             "acceptance", "rollout_idle"}  # fmt: skip
+             "acceptance", "silent", "rollout_idle", "value_clip_fraction"}  # fmt: skip
 PARTS = "reward/"  # before the names of a run's rewards
 
 

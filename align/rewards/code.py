@@ -71,7 +71,9 @@ class Code:
     def _before(self, completion: Completion) -> str:
         if not self.before:
             return ""
-        text = completion.prompt if self.before == "prompt" else answer_of(self.name, completion, self.before)
+        if self.before == "prompt":
+            return f"{completion.task.get('prompt') or completion.prompt}\n"
+        text = answer_of(self.name, completion, self.before)
         return f"{text}\n"
 
 

@@ -79,6 +79,11 @@ class Ahead:
         self._requests = self._kept = None
         return collected
 
+    def wait(self) -> None:
+        """Wait for what is under way, if anything; it can be taken afterwards. By all ranks together."""
+        if self._requests is not None:
+            self._waited()
+
     def _waited(self) -> Collected:
         assert self._requests is not None
         if self._kept is None:

@@ -15,6 +15,7 @@ from align.errors import ModelError, RolloutError
 from align.rollout.cache import bytes_per_token, empty_cache
 from align.rollout.generator import Request, Rollout, Sampling
 from align.rollout.sampling import check, draw
+from align.rollout.written import places
 from millrace.config import did_you_mean
 
 CACHE_BYTES = 2 << 30  # of a batch's keys and values, on a CPU
@@ -43,7 +44,10 @@ class TransformersGenerator:
         self._model, self._own, self._cache_bytes = model, own, cache_bytes
         self._base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # of a peft model
         self._config: Any = self._base.config.get_text_config(decoder=True)
+        adapters = getattr(model, "active_peft_config", None)
+        self._virtual = adapters.num_virtual_tokens if adapters is not None and adapters.is_prompt_learning else 0
         self._awake, self._torn = True, ""
+        self._places: dict[str, Tensor] = {}  # where weights are copied to, by their names in files
         takes = inspect.signature(self._base.forward).parameters
         self._cache_name = "cache" if "cache" in takes else "past_key_values"  # renamed in transformers 5.24
         self._takes_positions = "position_ids" in takes
@@ -80,10 +84,11 @@ class TransformersGenerator:
             prompt = request.prompt
             if not len(prompt):
                 raise RolloutError(f"prompt {number} is empty")
-            if limit and len(prompt) + sampling.max_tokens > limit:
+            if limit and self._virtual + len(prompt) + sampling.max_tokens > limit:
+                virtual = f" and {self._virtual} virtual ones" if self._virtual else ""
                 raise RolloutError(
-                    f"prompt {number} has {len(prompt)} tokens, which with max_tokens {sampling.max_tokens} is past "
-                    f"the model's {limit} positions"
+                    f"prompt {number} has {len(prompt)} tokens{virtual}, which with max_tokens {sampling.max_tokens} "
+                    f"is past the model's {limit} positions"
                 )
             if prompt.min() < 0 or prompt.max() >= vocabulary:
                 wrong = next(int(t) for t in prompt if not 0 <= t < vocabulary)
@@ -152,7 +157,7 @@ class TransformersGenerator:
 
     def _with_virtual(self, ids: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return what the model is given of the prompts, and the mask: virtual tokens of p-tuning come first."""
-        if self._base is self._model or not self._model.active_peft_config.is_prompt_learning:
+        if not self._virtual:
             return {"input_ids": ids}, mask
         virtual = self._model.get_prompt(batch_size=len(ids))
         embedded = torch.cat((virtual, self._base.get_input_embeddings()(ids)), 1)
@@ -181,8 +186,9 @@ class TransformersGenerator:
     def update(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Copy weights into the generator's own module; of the policy's own module, note the version only.
 
-        Weights that are tied come once. One that fails leaves a mixture, which generate refuses until an update
-        has succeeded. Raises RolloutError for names that are unknown, missing or twice there, and for shapes.
+        Names are those of a Hugging Face folder; weights that are tied come once. An update that fails leaves a
+        mixture, which generate refuses until an update has succeeded. Raises RolloutError for names that are unknown,
+        missing or twice there, and for shapes.
         """
         if self._own:
             self._torn = f"the update to version {version} failed half way: the weights are a mixture of two versions"
@@ -191,10 +197,7 @@ class TransformersGenerator:
         self.version = version
 
     def _copy(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        held = self._model.state_dict()
-        shared: dict[int, list[str]] = {}
-        for name, tensor in held.items():
-            shared.setdefault(tensor.data_ptr(), []).append(name)
+        held = self._places = self._places or places(self._model)
         came: set[str] = set()
         for name, tensor in weights:
             if name not in held:
@@ -206,13 +209,14 @@ class TransformersGenerator:
                 raise RolloutError(f"{name} has the shape {shapes[0]}; the generator's is {shapes[1]}")
             held[name].copy_(tensor)
             came.add(name)
-        missing = [names[0] for names in shared.values() if not came & set(names)]
+        filled = {held[name].data_ptr() for name in came}  # a tied weight has one memory and several names
+        missing = [name for name, tensor in held.items() if tensor.data_ptr() not in filled]
         if missing:
             raise RolloutError(f"{len(missing)} of {len(held)} weights did not come, the first is {missing[0]}")
 
     def sleep(self) -> None:
         """Move the generator's own module to host memory; the policy's own is the policy's to move."""
-        self._awake = False
+        self._awake, self._places = False, {}
         if self._own:
             self._model.to("cpu")
 
@@ -220,7 +224,7 @@ class TransformersGenerator:
         """Move it back."""
         if self._own:
             self._model.to(self._home)
-        self._awake = True
+        self._awake, self._places = True, {}
 
 
 def _padded_left(prompts: Sequence[np.ndarray], steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -236,11 +240,19 @@ def _padded_left(prompts: Sequence[np.ndarray], steps: int) -> tuple[np.ndarray,
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off, and each module back to what it was."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
+    """Switch dropout off, and each module back to what it was.
+
+    4-bit layers stay as they are: on a CPU, bitsandbytes repacks them for eval into what gives no gradients.
+    """
+    training = [module for module in model.modules() if module.training and not _has_4_bits(module)]
+    for module in training:
+        module.training = False
     try:
         yield
     finally:
         for module in training:
             module.training = True
+
+
+def _has_4_bits(module: nn.Module) -> bool:
+    return hasattr(getattr(module, "weight", None), "quant_state")

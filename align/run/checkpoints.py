@@ -16,6 +16,7 @@ from pretrain.errors import CheckpointError
 from pretrain.run.checkpoints import Folder, differences, manifest
 
 STATE = "state.json"
+FOLDER = "checkpoints"  # of a run
 
 
 class Checkpoints:
@@ -86,12 +87,10 @@ class Checkpoints:
         return found, said
 
     def _refuse_other(self, path: Path) -> list[str]:
-        kept = manifest(path)
-        if differ := differences(kept["about"], self.about):
-            raise CheckpointError(f"{path} is of another run: {'; '.join(differ)}")
+        """Return the versions of what wrote a checkpoint, where they are others."""
         return [
             f"{name} {version} wrote the checkpoint, this is {self.versions.get(name, 'without it')}"
-            for name, version in kept["versions"].items()
+            for name, version in refuse(path, self.about)["versions"].items()
             if self.versions.get(name) != version
         ]
 
@@ -101,3 +100,11 @@ class Checkpoints:
             if policy is not None:
                 policy.load(str(path / name))
         return dict(storage.read_json(str(path / STATE)))
+
+
+def refuse(path: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint says of itself. Raises CheckpointError where it is of another run, naming both."""
+    kept = manifest(path)
+    if differ := differences(kept["about"], dict(about)):
+        raise CheckpointError(f"{path} is of another run: {'; '.join(differ)}")
+    return kept

@@ -43,16 +43,17 @@ class RunData:
             gold=config.method == "spin", cache=cache,
         )  # fmt: skip
         self.train: Dataset[Any] = self.loaded.train
-        self.steps = config.training.steps or self._steps(config)
+        self.steps = self._steps(config)
 
     @staticmethod
     def _attributes(config: Config) -> tuple[str, ...]:
         return getattr(config.settings, "attributes", ())
 
     def _steps(self, config: Config) -> int:
-        """Return the steps of an epoch's batches; of iterated methods, of all iterations."""
-        each = self.train.steps(config.training.epochs)
-        return each * max(getattr(config.settings, "iterations", 1), len(getattr(config.settings, "stages", ())), 1)
+        """Return the steps of all epochs; of methods with phases equally many for each, rounded up."""
+        phases = max(getattr(config.settings, "iterations", 1), len(getattr(config.settings, "stages", ())), 1)
+        given = config.training.steps
+        return phases * (self.train.steps(config.training.epochs) if given is None else -(-given // phases))
 
     @property
     def validation(self) -> list[Example]:

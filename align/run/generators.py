@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import torch
 
 from align.policy import Policy
 from align.rollout.generator import Generator
 from align.run.job import Job
+from align.run.resting import using, within
 from millrace import storage
 
 
@@ -22,13 +23,16 @@ def open_generator(job: Job, actor: Policy | None) -> Generator | None:
         from align.rollout.http import HttpGenerator
 
         return HttpGenerator(given.url, folder=storage.join(job.folder, "work", "weights"))
-    own: Any = actor
     if given.engine == "megatron" or (given.engine == "auto" and backend == "megatron"):
         from align.rollout.megatron import MegatronGenerator
 
-        return MegatronGenerator(own)
+        return MegatronGenerator(within(actor))
     from align.rollout.transformers import TransformersGenerator
 
-    if backend == "hf" and actor is not None and not own.sharded:
-        return TransformersGenerator(own.model, version=actor.version)
-    return TransformersGenerator.load(job.config.model.start_from)
+    own = within(actor)
+    if backend == "hf" and own is not None and not own.sharded:
+        with using(actor, "weights"):
+            return TransformersGenerator(own.model, version=own.version)
+    dtype = torch.bfloat16 if job.config.model.precision == "bf16" else torch.float32
+    device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    return TransformersGenerator.load(job.config.model.start_from, dtype=dtype, device=device)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from weakref import WeakSet
 
 from align.backends.choose import open_policy
 from align.backends.settings import PolicySettings
@@ -10,8 +11,10 @@ from align.config import Config
 from align.data.chat import Chat
 from align.policy import Head, Policy
 from align.rollout.placement import Placed
+from align.rollout.sampling import RATIO_METHODS
 from align.run.data import RunData
 from align.run.measure import Layout
+from align.run.resting import Resting
 from align.run.samples import SampleTable
 from pretrain.config import Optimizer
 from pretrain.run.watch import Record
@@ -30,6 +33,7 @@ class Job:
     placed: Placed  # which ranks hold which role
     record: Record
     table: SampleTable | None = None  # on the first rank
+    held: WeakSet[Resting] = field(default_factory=WeakSet)  # policies that take turns on this rank's device
 
     @property
     def rank(self) -> int:
@@ -53,17 +57,25 @@ class Job:
 
     def policy(
         self, role: str, start_from: str = "", head: Head = "lm", outputs: int = 1, optimizer: Optimizer | None = None,
-        steps: int = 1, peft: bool = True,
+        steps: int = 1,
     ) -> Policy | None:  # fmt: skip
         """Open the model of a role on the ranks that hold it; None on the others. Called by all ranks together.
 
-        optimizer: None for a model that stays as it is, such as the reference.
+        optimizer: None for a model that stays as it is, such as the reference: it has no adapters, either.
         """
         config, ranks = self.config, self.placed.ranks(role)
-        model = config.model if peft else replace(config.model, peft=None)
+        model = config.model if optimizer is not None else replace(config.model, peft=None)
         settings = PolicySettings(
             start_from or model.start_from, head, outputs, model, optimizer, steps, config.parallel,
-            config.training.seed, config.rollouts.temperature or 1.0, ranks,
+            config.training.seed, self.temperature, ranks,
         )  # fmt: skip
         assert model.backend != "auto"
-        return open_policy(settings, model.backend) if self.placed.holds(role) else None
+        if not self.placed.holds(role):
+            return None
+        opened = open_policy(settings, model.backend)
+        return Resting(opened, self.held) if config.placement.offload else opened
+
+    @property
+    def temperature(self) -> float:
+        """At which log-probabilities are taken: that of the draw where a method weighs completions by them, else 1."""
+        return self.config.rollouts.temperature if self.config.method in RATIO_METHODS else 1.0

@@ -37,7 +37,7 @@ class Reference:
 
 
 class ReferenceCache:
-    """What the reference gives for each sequence's tokens: RUN/work/reference/, 4 bytes a token and 16 a sequence.
+    """What the reference gives for each sequence's tokens: RUN/work/reference.npz, 4 bytes a token and 16 a sequence.
 
     A sequence is found by the hash of its tokens, so that one that returns in a later epoch or another pair is
     computed once. All of a run's sequences are computed before its first step, with the policy itself, which then
@@ -62,23 +62,28 @@ class ReferenceCache:
             self._found.update({key: value for key, (value,) in zip(fresh, given, strict=True)})
             tick()
 
-    def write(self, url: str) -> None:
-        """Write all there is."""
+    def write(self, url: str, of: str) -> None:
+        """Write all there is. `of`: the model and the data, in words that tell them from others."""
         keys = sorted(self._found)
         kept = io.BytesIO()
         np.savez(
-            kept, keys=np.array([np.frombuffer(key, np.uint8) for key in keys]).reshape(-1, 16),
+            kept, of=np.array(of), keys=np.array([np.frombuffer(key, np.uint8) for key in keys]).reshape(-1, 16),
             lengths=np.array([len(self._found[key]) for key in keys]),
             logprobs=np.concatenate([self._found[key] for key in keys] or [np.zeros(0, np.float32)]),
         )  # fmt: skip
         storage.write_bytes(url, kept.getvalue())
 
-    def read(self, url: str) -> None:
-        """Take what `write` wrote."""
+    def read(self, url: str, of: str) -> bool:
+        """Take what `write` wrote of the same model and data; return whether there was such a file."""
+        if not storage.exists(url):
+            return False
         with np.load(io.BytesIO(storage.read_bytes(url))) as kept:
+            if kept["of"].item() != of:
+                return False
             keys, lengths, logprobs = (kept[name] for name in ("keys", "lengths", "logprobs"))
         for key, end, length in zip(keys, np.cumsum(lengths), lengths):
             self._found[key.tobytes()] = logprobs[end - length : end]
+        return True
 
     def annotated(self, examples: Sequence[Example]) -> list[Example]:
         """Return examples whose sequences carry the field "reference_logprobs". All must have been filled in."""

@@ -14,13 +14,15 @@ from align.rewards.compose import Rewards, compose
 from align.rewards.model import ModelReward
 from align.rewards.reward import Completion
 from align.rollout import parity
-from align.rollout.generator import Rollout, Sampling
-from align.rollout.queue import Lengths, collect
+from align.rollout.ahead import Ahead
+from align.rollout.generator import Request, Rollout, Sampling
+from align.rollout.queue import Collected, Lengths, collect
 from align.rollout.transfer import hand_over
 from align.run.experience import Experience, requests
 from align.run.generators import open_generator
 from align.run.job import Job
 from align.run.measure import gathered
+from align.run.resting import using
 
 
 class Rollouts:
@@ -34,6 +36,11 @@ class Rollouts:
         self._rewards = compose(self._specs(), job)
         self._lengths = Lengths()
         self._calls, self._facts = 0, dict[str, float]()
+        self._given: int | None = None  # the version of the weights that the generator has
+        self._ahead: Ahead | None = None
+        if given.asynchronous:
+            self._ahead = Ahead(self._generator, job.placed, job.life.store, self._sampling, given.chunk, "ahead")
+            self._ahead.lengths = self._lengths
 
     def _specs(self) -> list[Any]:
         """Return the rewards of the configuration, and PPO's reward model."""
@@ -42,25 +49,75 @@ class Rollouts:
         return [*config.rewards, *([{"model": {"start_from": model}}] if model else [])]
 
     def draw(self, prompts: Sequence[Prompt], group_size: int, *seeds: object) -> Experience:
-        """Complete each prompt `group_size` times; called by all ranks together, the same on all."""
-        given, placed = self._job.config.rollouts, self._job.placed
-        hand_over(self._actor, self._generator, placed)
-        asked = requests(prompts, group_size, self._job.config.training.seed, *seeds)
-        self._calls += 1
-        collected = collect(
-            asked, self._sampling, self._generator, self._job.life.store, f"rollouts {self._calls}",
-            chunk=given.chunk, workers=placed.workers, expected=self._lengths.expected(asked),
-        )  # fmt: skip
-        self._lengths.learn(asked, collected.rollouts)
+        """Complete each prompt `group_size` times; called by all ranks together, the same on all.
+
+        Where they were begun ahead, wait for them.
+        """
+        if self._ahead is not None and self._ahead.under_way:
+            collected = self._ahead.take()
+        else:
+            collected = self._collect(self._requests(prompts, group_size, *seeds))
         self._facts = collected.facts()
+        return self._experience(prompts, group_size, collected)
+
+    def _requests(self, prompts: Sequence[Prompt], group_size: int, *seeds: object) -> list[Request]:
+        return requests(prompts, group_size, self._job.config.training.seed, *seeds)
+
+    def _experience(self, prompts: Sequence[Prompt], group_size: int, collected: Collected) -> Experience:
         answered = [prompt for prompt in prompts for _ in range(group_size)]
         completions = [self._completion(prompt, rollout) for prompt, rollout in zip(answered, collected.rollouts)]
         rewards, by_name = self._rewarded(completions)
         return Experience(tuple(answered), tuple(collected.rollouts), tuple(completions), rewards, by_name)
 
+    def _collect(self, asked: Sequence[Request]) -> Collected:
+        """Complete requests with today's weights; what is drawn ahead ends first."""
+        if self._ahead is not None:
+            self._ahead.wait()
+        placed, shared = self._job.placed, self._actor if self._generator is not None else None
+        self._calls += 1
+        with using(shared, "weights"):
+            self._hand_over()
+            collected = collect(
+                asked, self._sampling, self._generator, self._job.life.store, f"rollouts {self._calls}",
+                chunk=self._job.config.rollouts.chunk, workers=placed.workers, expected=self._lengths.expected(asked),
+            )  # fmt: skip
+        self._lengths.learn(asked, collected.rollouts)
+        return collected
+
+    def _hand_over(self) -> None:
+        """Give the generator the actor's weights, where they have changed."""
+        if self._given != (version := self._version()):
+            hand_over(self._actor, self._generator, self._job.placed)
+            self._given = version
+
+    def begin(self, prompts: Sequence[Prompt], group_size: int, *seeds: object) -> None:
+        """Begin to complete prompts with today's weights, on ranks that do nothing else; `draw` waits for them."""
+        assert self._ahead is not None
+        self._given = self._version()
+        self._ahead.begin(self._requests(prompts, group_size, *seeds), self._actor)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether completions were begun ahead, and not yet asked for."""
+        return self._ahead is not None and self._ahead.under_way
+
+    def state(self) -> dict[str, Any]:
+        """Return what a run needs to draw the same, as plain values; by all ranks together.
+
+        What was begun ahead is waited for, and kept.
+        """
+        ahead = self._ahead.state() if self._ahead is not None else {}
+        return {"lengths": self._lengths.state(), "ahead": ahead}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take what `state` returned."""
+        self._lengths.restore(state["lengths"])
+        if self._ahead is not None:
+            self._ahead.restore(state["ahead"])
+
     def watch(self, prompts: Sequence[Prompt], step: int) -> dict[str, float]:
         """Complete prompts for the table of samples, each time by the same random numbers; return what they earn."""
-        seen = self.draw(prompts, 1, "watched")
+        seen = self._experience(prompts, 1, self._collect(self._requests(prompts, 1, "watched")))
         if self._job.table is not None:
             self._job.table.add(step, seen.samples(len(prompts)))
         return seen.facts()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from pretrain.run.environment import versions
 if TYPE_CHECKING:
     from align.data.chat import Chat
 
-ONLINE = ("ppo", "grpo", "reinforce", "rejection_sampling")  # learn from what earns rewards
+REWARDED = ("ppo", "grpo", "reinforce", "rejection_sampling")  # learn from what earns rewards
+AHEAD = ("ppo", "grpo", "reinforce")  # may learn from completions of older weights
 KIND = "align"  # in run.json
 
 
@@ -42,17 +44,18 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
     """
     from align.backends.choose import choose, count
     from align.backends.hf_model import fingerprint
+    from align.run import models
     from align.run.data import RunData
 
-    config = _anywhere(config)
-    model = dataclasses.replace(config.model, start_from=base_model(config.model.start_from))
-    config = dataclasses.replace(config, model=model)
-    parameters = count(model.start_from)
+    config = models.found(_anywhere(config))
+    parameters = count(config.model.start_from)
     backend, why = choose(config, machine, parameters)
-    model = dataclasses.replace(model, backend=backend)
+    model = dataclasses.replace(config.model, backend=backend)
     config = dataclasses.replace(config, model=model, parallel=_ranks(config, machine))
     check(config)
-    data = RunData(config, open_chat(config), cache)
+    chat = open_chat(config)
+    models.refuse_unfit(config, chat)
+    data = RunData(config, chat, cache)
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=data.steps))
     about = {
         "method": config.method,
@@ -62,6 +65,7 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
         "data": data.loaded.fingerprint,
         "global_batch": config.training.global_batch,
         "seed": config.training.seed,
+        "other models": {one.setting: f"{one.folder} ({fingerprint(one.folder)})" for one in models.others(config)},
     }
     training = config.training
     lines = (
@@ -80,12 +84,16 @@ def check(config: Config) -> None:
     from align.rewards.compose import KINDS, compose
     from align.rollout.generator import Sampling
     from align.rollout.placement import roles
+    from align.rollout.sampling import check as check_sampling
     from align.rollout.sampling import refuse_biased
+    from align.run.data import kind
 
     given = config.rollouts
-    if config.method in ONLINE:
-        refuse_biased(Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k), config.method)
-        if not config.rewards and not getattr(config.settings, "reward_model", ""):
+    if kind(config) == "prompts":
+        sampling = Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k)
+        check_sampling(sampling)
+        refuse_biased(sampling, config.method)
+        if config.method in REWARDED and not config.rewards and not getattr(config.settings, "reward_model", ""):
             raise AlignSettingsError(
                 f"{config.method} has nothing to reward completions by: give rewards, a list such as [{{math: {{}}}}]. "
                 f"Rewards: {', '.join(KINDS)}"
@@ -93,18 +101,11 @@ def check(config: Config) -> None:
     compose([one for one in config.rewards if not (isinstance(one, dict) and "model" in one)])
     ranks = config.parallel.ranks
     assert ranks is not None
+    if given.asynchronous and config.method not in AHEAD:
+        raise AlignSettingsError(
+            f"rollouts.asynchronous is for {', '.join(AHEAD)}, which weigh stale completions; {config.method} does not"
+        )
     roles(config.placement, ranks, given.asynchronous)
-
-
-def base_model(start_from: str) -> str:
-    """Return the Hugging Face folder of a folder or a run. Raises ModelError where there is none."""
-    if not start_from:
-        raise AlignSettingsError("model.start_from is empty; name a Hugging Face folder, or a run that handed one on")
-    for folder in (start_from, storage.join(start_from, "hf")):
-        if storage.exists(storage.join(folder, "config.json")):
-            return folder
-    there = ", ".join(storage.list_folder(start_from)) or "nothing"
-    raise ModelError(f"{start_from} is no Hugging Face folder and no run with hf/: no config.json; it holds {there}")
 
 
 def open_chat(config: Config) -> Chat:
@@ -159,10 +160,14 @@ def about(folder: str) -> dict[str, Any]:
 
 
 def write(prepared: Prepared, folder: str) -> None:
-    """Write FOLDER/run.json, by which ranks know what to do. Raises TrainingError for a folder of another kind."""
+    """Write FOLDER/run.json, by which ranks know what to do.
+
+    Raises TrainingError for a folder of another kind, CheckpointError for one with checkpoints of another run.
+    """
     place = storage.join(folder, "run.json")
     if storage.exists(place) and storage.read_json(place).get("kind") != KIND:
         raise TrainingError(f"{folder} holds a run of another kind; give alignment another --output")
+    refuse_other(folder, prepared.about)
     storage.write_json(
         place,
         {
@@ -174,6 +179,17 @@ def write(prepared: Prepared, folder: str) -> None:
             "data": list(prepared.lines),
         },
     )
+
+
+def refuse_other(folder: str, about: Mapping[str, Any]) -> None:
+    """Raise CheckpointError where the newest checkpoint of a folder is of another run."""
+    from align.run.checkpoints import FOLDER, refuse
+    from pretrain.run.checkpoints import MANIFEST, Folder
+
+    place = Folder.of(storage.join(folder, FOLDER))
+    written = [step for step in place.steps() if (place.at(step) / MANIFEST).exists()]
+    for step in written[-1:]:
+        refuse(place.at(step), about)
 
 
 def start(prepared: Prepared, folder: str, max_restarts: int, debug: bool, progress: Progress) -> int:

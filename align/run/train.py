@@ -11,8 +11,9 @@ import torch
 from align.config import Config
 from align.methods import open_method
 from align.methods.method import Method
-from align.run.checkpoints import Checkpoints
+from align.run.checkpoints import FOLDER, Checkpoints
 from align.run.data import RunData
+from align.run.guard import Guard
 from align.run.job import Job
 from align.run.log import AlignLine, AlignValidation
 from align.run.samples import SampleTable
@@ -31,6 +32,7 @@ def train(config: Config, folder: str, life: Life) -> None:
     """Run FOLDER's method to its last step, or until a signal; a run that is done is only handed on."""
     from align.rollout.placement import placed
 
+    torch.manual_seed(config.training.seed + life.place.rank)  # of dropout
     chat, groups = open_chat(config), placed(config.placement, life.place, config.rollouts.asynchronous)
     data = RunData(config, chat, storage.join(folder, "work", "data"))
     table = SampleTable(folder) if life.place.rank == 0 else None
@@ -38,7 +40,7 @@ def train(config: Config, folder: str, life: Life) -> None:
     method = open_method(job)
     kept = config.checkpoint
     checkpoints = Checkpoints(
-        Folder.of(storage.join(folder, "checkpoints"), kept.keep_last, kept.keep_every),
+        Folder.of(storage.join(folder, FOLDER), kept.keep_last, kept.keep_every),
         about(folder), method.policies, versions(),
     )  # fmt: skip
     found, said = checkpoints.newest()
@@ -64,7 +66,8 @@ class Run:
 
     def __init__(self, job: Job, method: Method, checkpoints: Checkpoints, state: Mapping[str, Any]):
         self.job, self.method, self.checkpoints = job, method, checkpoints
-        self.done, self.tokens, self.bad = (int(state[name]) for name in ("step", "tokens", "bad"))
+        self.done, self.tokens, bad = (int(state[name]) for name in ("step", "tokens", "bad"))
+        self.guard = Guard(job.config.guard, job.folder, bad)
         self.saved_at = self.validated_at = self.done if self.done else -1
 
     def train(self) -> bool:
@@ -72,11 +75,13 @@ class Run:
         config, life, method = self.job.config, self.job.life, self.method
         life.marks.mark(self.done, "data")
         method.begin(self.done)
+        if not self.done:
+            self.validate()  # what the model was before
         while self.done < method.steps:
             number = self.done + 1
             if life.stop.agreed(number):
                 self.job.record.event("signal", self.done, signal=life.stop.signal or "on another rank")
-                self.save()
+                self.save(last=True)
                 return False
             life.marks.mark(number, "forward_backward")
             self._step(number)
@@ -85,7 +90,7 @@ class Run:
             if config.checkpoint.every_steps and number % config.checkpoint.every_steps == 0:
                 self.save()
         self.validate()
-        self.save()
+        self.save(last=True)
         return True
 
     def _step(self, number: int) -> None:
@@ -93,18 +98,14 @@ class Run:
         came = self.method.step(number)
         seconds = time.perf_counter() - began
         self.done, self.tokens = number, self.tokens + came.tokens
-        self.bad += not came.applied
         device = "cuda" if torch.cuda.is_available() else "cpu"
         speed, held = came.tokens / max(seconds, 1e-9), memory_bytes(device)
         line = AlignLine(number, self.tokens, dict(came.metrics), seconds, speed, held, not came.applied)
         self.job.record.step(line)
         if self.job.table is not None:
             self.job.table.add(number, came.samples)
-        if self.bad > self.job.config.guard.max_bad_steps:
-            raise TrainingError(
-                f"step {number}: loss or gradient is not finite, for the {self.bad}th time: guard.max_bad_steps is "
-                f"{self.job.config.guard.max_bad_steps}"
-            )
+        if bad := self.guard.judge(number, came, self.job.first):
+            self.job.record.event("bad_batch", number, **bad)
 
     def validate(self) -> None:
         """Measure held-out data, once a step."""
@@ -115,16 +116,19 @@ class Run:
         if metrics := self.method.validate():
             self.job.record.validation(AlignValidation(self.done, metrics, time.perf_counter() - began))
 
-    def save(self) -> None:
-        """Save, once a step."""
+    def save(self, last: bool = False) -> None:
+        """Save, once a step; a save that fails costs nothing but itself. `last`: raise TrainingError where it fails."""
         if self.saved_at == self.done:
             return
         self.job.life.marks.mark(self.done, "checkpoint")
         began = time.perf_counter()
-        state = {"step": self.done, "tokens": self.tokens, "bad": self.bad, "method": self.method.state()}
+        state = {"step": self.done, "tokens": self.tokens, "bad": self.guard.bad_steps, "method": self.method.state()}
         ended = self.checkpoints.save(self.done, state)
-        self.saved_at = self.done
         self.job.record.event("save", self.done, **ended, seconds=round(time.perf_counter() - began, 3))
+        if "error" not in ended:
+            self.saved_at = self.done
+        elif last:
+            raise TrainingError(f"the last checkpoint is not saved: {ended['error']}; the ones before are whole")
 
     def hand_on(self) -> None:
         """Write the Hugging Face folder that the run hands on."""

@@ -12,6 +12,7 @@ from millrace.markup import text, value
 from millrace.ticks import ticks
 
 MOST = 2000  # points of a line that are drawn; a screen has no more columns
+FLAT = 1e-4  # a spread below this share of the values is drawn as none: labels of four digits would be equal
 WIDTH, HEIGHT = 640, 190  # of the area of the curves, in SVG units
 LEFT, RIGHT, TOP, BOTTOM = 62, 10, 8, 20
 
@@ -81,7 +82,8 @@ def axes(chart: Chart, first: int, last: int, skipped: np.ndarray) -> Axes:
     numbers = np.log10(numbers[numbers > 0]) if log else numbers
     low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.0, 1.0)
     low = min(low, 0.0) if chart.zero and not log else low
-    space = 0.04 * (high - low) or (0.5 if log else 0.04 * abs(high) or 1.0)
+    spread = high - low if high - low > FLAT * max(abs(high), abs(low)) else 0.0
+    space = 0.04 * spread or (0.5 if log else 0.04 * abs(high) or 1.0)
     if first == last:
         first, last = first - 1, last + 1
     return Axes(first, last, low - (0.0 if chart.zero and low == 0 else space), high + space, log)

@@ -9,6 +9,7 @@ from millrace import storage
 from pretrain.errors import SettingsError
 from pretrain.run.log import Event, Step, Validation
 
+
 def has_tensorboard() -> bool:
     """Tell whether TensorBoard's writer can be imported."""
     return importlib.util.find_spec("tensorboard") is not None

@@ -70,7 +70,8 @@ class Record:
 def open_sinks(folder: str, config: Watched, steps: int, restored: int, progress: Progress) -> list[Sink]:
     """Open what a run's `watch` asks for: log files, console, TensorBoard, W&B. On the logging rank alone.
 
-    `steps`: of the run; `restored`: the step the run goes on from, 0 for its beginning; later lines of earlier attempts are cut off.
+    `steps`: of the run; `restored`: the step it goes on from, 0 for its beginning; later lines of earlier attempts
+    are cut off.
     Raises StorageError where the folder is not on a local disk, SettingsError where wandb is asked for and absent.
     """
     folder = storage.absolute(folder)

@@ -18,3 +18,7 @@ from millrace.ticks import ticks
 )
 def test_ticks_are_round(low, high, log, expected):
     assert ticks(low, high, log) == pytest.approx(expected)
+
+
+def test_ticks_of_tiny_values_are_not_all_zero():
+    assert ticks(1e-14, 3e-14, False) == pytest.approx([1e-14, 1.5e-14, 2e-14, 2.5e-14, 3e-14], rel=1e-9, abs=0)

@@ -153,6 +153,67 @@ def test_tool_calls_go_to_a_template_that_knows_them():
     np.testing.assert_array_equal(made.mask, np.array(oracle["assistant_masks"], bool))
 
 
+LATE = (  # as Mistral's of 2024: the system turn stands in the last question
+    "{%- set talk = messages[1:] if messages[0].role == 'system' else messages -%}{%- for m in talk -%}"
+    "{%- if m.role == 'assistant' -%}{{- ' ' + m.content + eos_token -}}{%- else -%}{{- '[INST] ' -}}"
+    "{%- if messages[0].role == 'system' and loop.index0 >= talk | length - 2 -%}"
+    "{{- messages[0].content + '\n\n' -}}{%- endif -%}{{- m.content + ' [/INST]' -}}{%- endif -%}{%- endfor -%}"
+)
+
+
+def test_a_template_that_moves_the_system_turn_to_the_last_question_is_masked_around_its_answers():
+    chat = Chat(tokenizer(LATE))
+    made = chat.masked(TALK)
+    assert chat.text(TALK).count("Be short.") == 1
+    assert not chat.text(TALK).startswith(chat.text(TALK[:2]))  # so no prefix tells
+    ended = [f" {one.content}<|endoftext|>" for one in (TALK[2], TALK[4])]
+    assert chat.tokenizer.decode(made.tokens[made.mask]).replace(" ", "") == "".join(ended).replace(" ", "")
+
+
+ENDED_ONCE = (
+    "{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\n' + m.content -}}"
+    "{%- if loop.last and not add_generation_prompt -%}{{- eos_token -}}{%- endif -%}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+)
+
+
+def test_no_turn_of_the_user_is_learnt_where_only_the_last_answer_is_ended():
+    chat = Chat(tokenizer(ENDED_ONCE))
+    made = chat.masked(TALK)
+    assert chat.tokenizer.decode(made.tokens[made.mask]) == f"Paris.{TALK[4].content}<|endoftext|>"
+
+
+THINKING = (  # as Qwen3's: the last answer opens with a thought, and calls stand behind the text
+    "{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\n' -}}"
+    "{%- if m.role == 'assistant' and loop.last -%}{{- '<think>\n\n</think>\n\n' -}}{%- endif -%}{{- m.content -}}"
+    "{%- for c in m.tool_calls or [] -%}{{- ('\n' if m.content else '') + (c.function | tojson) -}}{%- endfor -%}"
+    "{{- '<|im_end|>\n' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' + OPEN -}}{%- endif -%}"
+)
+
+
+@pytest.mark.parametrize("opened", ["", "<think>\n"])
+def test_calls_are_learnt_where_a_template_rewrites_them_as_others_follow(opened):
+    chat = Chat(tokenizer(THINKING.replace("OPEN", repr(opened))))
+    call = {"name": "weather", "arguments": {"at": "Paris"}}
+    talk = [
+        Message("user", "Weather?"),
+        Message("assistant", "", (call,)),
+        Message("tool", "20"),
+        Message("assistant", "Yes."),
+    ]
+    made = chat.masked(talk)
+    said = '{"name": "weather", "arguments": {"at": "Paris"}}<|im_end|>'
+    thought = "<think>\n\n</think>\n\nYes.<|im_end|>".removeprefix(opened)
+    assert chat.tokenizer.decode(made.tokens[made.mask]) == said + thought
+
+
+def test_a_call_that_a_template_leaves_out_is_refused():
+    chat = Chat(tokenizer(KNOWING.replace("m.tool_calls", "m.no_tool_calls")))
+    with pytest.raises(Unfit, match="the template hides an answer"):
+        chat.masked([Message("user", "Weather?"), Message("assistant", "", ({"name": "weather", "arguments": {}},))])
+
+
 def test_a_special_token_in_a_turn_is_refused():
     chat = Chat(tokenizer(), "chatml")
     with pytest.raises(Unfit) as caught:

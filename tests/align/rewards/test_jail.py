@@ -239,3 +239,35 @@ def test_on_a_kernel_without_landlock_nothing_runs_and_the_reason_is_said(monkey
         said.stdout.strip()
         == "the kernel has no Landlock: Linux 5.13 or newer, with landlock among the modules of lsm="
     )
+
+
+def test_no_capability_is_left():
+    """By capget, version 3: effective, permitted and inheritable, in two words each."""
+    outcome = run(
+        "import ctypes, struct, platform\n"
+        "number = {'x86_64': 125, 'aarch64': 90}[platform.machine()]\n"
+        "sets = ctypes.create_string_buffer(24)\n"
+        "assert ctypes.CDLL(None).syscall(number, struct.pack('Ii', 0x20080522, 0), sets) == 0\n"
+        "print(sets.raw.hex())"
+    )
+    assert (outcome.passed, outcome.output.decode().strip()) == (True, "00" * 24)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="these tests run as an ordinary user already")
+def test_an_ordinary_user_can_lock_as_root_can():
+    """By the system's interpreter, as nobody: the one that runs these tests may lie in root's own folder."""
+    root, interpreter = str(Path(jail.__file__).parents[2]), "/usr/bin/python3"
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+    can = [interpreter, "-c", f"import sys; sys.path.insert(0, {root!r}); import align.rewards.jail"]
+    if not Path(interpreter).exists() or subprocess.run(can, capture_output=True, cwd="/", **nobody).returncode:
+        pytest.skip(f"{interpreter} is absent, too old, or may not read {root}")
+    code = (
+        f"import sys; sys.path.insert(0, {root!r})\n"
+        "from align.rewards.jail import run\n"
+        "for program in ('print(1)', 'import socket; socket.socket()', 'import os; os.fork()',\n"
+        "                'open(\"/etc/passwd\")',\n"
+        "                'import os; os.kill(os.getppid(), 0)', 'import os; open(\"/tmp/millrace-escaped\", \"w\")'):\n"
+        "    print(run(program).reason.partition(':')[0] or 'passed')"
+    )
+    said = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, cwd="/", check=True, **nobody)
+    assert said.stdout.split() == ["passed"] + ["PermissionError"] * 5

@@ -193,6 +193,26 @@ def queue(store: Any) -> dict[str, Any]:
     }
 
 
+def team(store: Any) -> dict[str, Any]:
+    """Two ranks with one model between them complete the same chunks, in step."""
+
+    class Shared(TransformersGenerator):
+        team = dist.group.WORLD
+        seen = 0
+
+        def generate(self, requests: Any, sampling: Any) -> Any:
+            seeds = torch.tensor([sum(one.seed for one in requests)])
+            dist.all_reduce(seeds, op=dist.ReduceOp.MAX)  # a pass that both make together
+            assert seeds.item() == sum(one.seed for one in requests)
+            self.seen += 1
+            return super().generate(requests, sampling)
+
+    wanted, generator = requests(10, seed=4), Shared(llama())
+    given = collect(wanted, SAMPLING, generator, store, "team", chunk=3, workers=1)
+    expected = TransformersGenerator(llama()).generate(wanted, SAMPLING)
+    return {"same": all(map(same, given.rollouts, expected)), "chunks": generator.seen, "taken": store.add("team", 0)}
+
+
 def handed_over() -> dict[str, Any]:
     """Weights arrive by name and version; ranks whose model is another say so on all."""
     where = here(APART)
@@ -214,6 +234,7 @@ def two_ranks() -> dict[str, Any]:
     store = tcp_store()
     return {
         "queue": queue(store),
+        "team": team(store),
         "handed_over": handed_over(),
         "met": meets_in_between(store),
         "asynchronous": asynchronous(store),

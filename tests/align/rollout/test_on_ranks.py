@@ -22,6 +22,11 @@ def test_ranks_that_pull_from_one_queue_get_what_one_rank_makes(ranks):
     assert taken >= cut + 2  # every chunk, and one look of each worker at the end
 
 
+def test_ranks_that_share_a_model_take_the_same_chunks_and_give_their_completions_once(ranks):
+    for rank in ranks:
+        assert rank["team"] == {"same": True, "chunks": 4, "taken": 5}
+
+
 def test_what_one_worker_refuses_all_ranks_hear(ranks):
     assert [rank["queue"]["failed"] for rank in ranks] == ["rank 1 cannot"] * 2
 

@@ -26,16 +26,16 @@ def test_chunks_hold_every_request_once_longest_first_and_smallest_at_the_end(co
     flat = [i for one in cut for i in one]
     assert sorted(flat) == list(range(count))
     assert [expected[i] for i in flat] == sorted(expected, reverse=True)
-    assert all(len(one) <= 8 for one in cut)
+    assert all(len(one) <= 8 for one in cut) if workers > 1 else len(cut) == bool(count)  # alone: all at once
     assert [len(one) for one in cut] == sorted((len(one) for one in cut), reverse=True)
-    assert not cut or len(cut[-1]) == 1
+    assert not cut or workers == 1 or len(cut[-1]) <= 8 // 4
 
 
 def test_requests_of_one_prompt_stay_together():
     prompts = [np.array([1, 2]), np.array([3, 4])]
     asked = [Request(prompts[i % 2 if i < 4 else 0], i) for i in range(8)]
     cut = chunks(asked, [0.0] * 8, 8, 1)
-    assert cut[0] == [0, 1, 2, 3]  # equal in all that is known: as they came
+    assert cut == [list(range(8))]  # equal in all that is known: as they came
     longer = [Request(np.arange(9), 9), *asked]
     assert chunks(longer, [0.0] * 9, 8, 1)[0][0] == 0
 

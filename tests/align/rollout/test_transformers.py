@@ -124,6 +124,46 @@ def test_update_copies_weights_in_place_tied_or_not(tmp_path):
         assert {one.version for one in before} == {7}
 
 
+def test_experts_that_transformers_stacks_come_one_by_one():
+    from transformers import MixtralConfig, MixtralForCausalLM
+    from transformers.core_model_loading import revert_weight_conversion
+
+    def mixtral(seed):
+        torch.manual_seed(seed)
+        config = MixtralConfig(vocab_size=VOCAB, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+                               num_attention_heads=4, num_key_value_heads=2, num_local_experts=4,
+                               initializer_range=0.15, bos_token_id=None, eos_token_id=None)  # fmt: skip
+        return MixtralForCausalLM(config).eval()
+
+    trained, generator = mixtral(1), TransformersGenerator(mixtral(0), own=True)
+    written = revert_weight_conversion(trained, dict(trained.state_dict()))
+    assert "model.layers.1.block_sparse_moe.experts.3.w2.weight" in written
+    generator.update(written.items(), 1)
+    asked = requests(5)
+    expected = TransformersGenerator(trained, version=1).generate(asked, SAMPLING)
+    assert all(map(same, generator.generate(asked, SAMPLING), expected))
+
+
+def test_logprobs_equal_those_of_a_policy_that_packs(tmp_path):
+    from align.backends.hf import HuggingFacePolicy
+    from align.backends.settings import PolicySettings
+    from align.batch import Example, TokenSequence
+    from align.layout import packed
+
+    llama().save_pretrained(tmp_path)
+    policy = HuggingFacePolicy(PolicySettings(str(tmp_path), temperature=0.8))
+    asked = requests(12)
+    given = TransformersGenerator(policy.model).generate(asked, dataclasses.replace(SAMPLING, temperature=0.8))
+    examples = []
+    for request, one in zip(asked, given):
+        tokens = np.concatenate([request.prompt, one.tokens])
+        examples.append(Example("", (TokenSequence(tokens, np.arange(len(tokens)) >= len(request.prompt)),)))
+    (outputs,) = policy.logprobs([packed(examples, 128)])
+    for row, request, one in zip(outputs.logprobs, asked, given):
+        start = len(request.prompt) - 1
+        np.testing.assert_allclose(one.logprobs, row[start : start + len(one.tokens)], rtol=0, atol=1e-5)
+
+
 def test_weights_that_do_not_fit_are_refused_and_a_mixture_is_not_used():
     given = dict(llama(seed=1).named_parameters())
     generator = TransformersGenerator(llama(), own=True)
@@ -173,6 +213,9 @@ def test_adapters_of_peft_are_part_of_the_model(kind):
         np.testing.assert_allclose(one.logprobs, forward_logprobs(model, request, one), atol=1e-5)
     bare = TransformersGenerator(llama()).generate(asked, SAMPLING)
     assert not all(map(same, given, bare))
+    if kind == "p_tuning":
+        with pytest.raises(RolloutError, match="has 470 tokens and 5 virtual ones, which with max_tokens 40 is past"):
+            TransformersGenerator(model).generate([Request(np.ones(470, np.int64), 0)], SAMPLING)
 
 
 @pytest.mark.parametrize(

@@ -101,3 +101,11 @@ def test_no_value_at_all_is_said():
     figure, carried = draw(Chart("a", "A", (Line("a", np.array([1]), np.array([np.nan])),)), 1, 1, {})
     assert "A: no values." in figure
     assert carried["steps"] == [[]]
+
+
+def test_noise_is_drawn_flat():
+    line = Line("ratio", np.arange(5), 1 + 1e-7 * np.array([0.0, 1, -1, 1, 0]))
+    at = axes(Chart("ratio", "Ratio", (line,)), 0, 4, NONE)
+    assert at.high - at.low > 0.05
+    small = axes(Chart("kl", "KL", (Line("kl", np.arange(2), np.array([1e-14, 3e-14])),)), 0, 1, NONE)
+    assert small.high - small.low < 3e-14

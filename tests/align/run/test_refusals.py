@@ -1,0 +1,190 @@
+"""What a run refuses, in one line, and as early as it can be known."""
+
+import json
+import re
+
+import pytest
+
+from align.errors import AlignSettingsError, DataError, ModelError, RewardError
+from align.run.start import prepare
+from millrace import storage
+from millrace.errors import ConfigError
+from pretrain.errors import CheckpointError
+from tests.align import tiny
+from tests.align.methods import scorers
+from tests.align.run.runs import CPU, alone, configuration, data, run, steps
+
+PATTERN = {"rewards": [{"pattern": {"tokens": [20]}}]}
+
+
+def ready(*given, **sections):
+    return prepare(configuration(*given, **sections), CPU)
+
+
+@pytest.fixture(scope="module")
+def started(base, tmp_path_factory):
+    """Return the folder of a run with a checkpoint, and its data."""
+    folder = tmp_path_factory.mktemp("started")
+    path = data(folder, "messages")
+    run(configuration("sft", base, path, checkpoint={"every_steps": 1}, training={"steps": 3}), folder, kill_in=3)
+    return folder, path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("method", "method sft in the checkpoint, distillation in the configuration"),
+        ("model", "base model .*base.* in the checkpoint, .*other.* in the configuration"),
+        ("data", "data [0-9a-f]+ in the checkpoint, [0-9a-f]+ in the configuration"),
+        ("peft", "peft None in the checkpoint, {'kind': 'lora'.* in the configuration"),
+        ("global_batch", "global_batch 4 in the checkpoint, 8 in the configuration"),
+    ],
+)
+def test_a_folder_of_another_run_is_refused_before_anything_is_overwritten(
+    change, words, started, base, other, tmp_path
+):
+    folder, path = started
+    before = (folder / "run.json").read_bytes()
+    given = {
+        "method": ("distillation", base, path, {"distillation": {"teacher": other}}), "model": ("sft", other, path, {}),
+        "data": ("sft", base, fewer(path, tmp_path), {}), "peft": ("sft", base, path, {"peft": {}}),
+        "global_batch": ("sft", base, path, {"training": {"global_batch": 8}}),
+    }  # fmt: skip
+    method, model, place, sections = given[change]
+    with pytest.raises(CheckpointError, match=f"step-0000000. is of another run: .*{words}"):
+        run(configuration(method, model, place, **sections), folder)
+    assert (folder / "run.json").read_bytes() == before
+
+
+def fewer(path, folder):
+    (folder / "fewer.jsonl").write_bytes(b"".join(storage.read_bytes(path).splitlines(keepends=True)[:12]))
+    return str(folder / "fewer.jsonl")
+
+
+def test_a_rank_refuses_a_checkpoint_of_another_run_too(started):
+    from align.config import Config
+    from align.run.train import train
+    from millrace.config import build
+
+    folder, _ = started
+    told = json.loads((folder / "run.json").read_text())
+    try:
+        (folder / "run.json").write_text(json.dumps(told | {"about": told["about"] | {"data": "other"}}))
+        with pytest.raises(CheckpointError, match="data [0-9a-f]+ in the checkpoint, other in the configuration"):
+            train(build(Config, told["config"]), str(folder), alone())
+    finally:
+        (folder / "run.json").write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("method", ["grpo", "ppo", "reinforce", "rejection_sampling"])
+def test_without_rewards_there_is_nothing_to_learn_from(method, base, tmp_path):
+    with pytest.raises(AlignSettingsError, match=f"{method} has nothing to reward .* Rewards: math"):
+        ready(method, base, data(tmp_path, "prompts"))
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "sections", "words"),
+    [
+        ("dpoo", "preference", {}, "no method is called dpoo. Did you mean dpo?"),
+        ("dpo", "preference", {"dpo": {"loss": "ip"}}, "Did you mean ipo?"),
+        ("grpo", "prompts", {"rewards": [{"patern": {}}]}, "no reward is called patern. Did you mean pattern?"),
+        ("grpo", "prompts", {**PATTERN, "rollouts": {"top_p": 0.9}}, "rollouts.top_p 0.9 biases grpo"),
+        ("grpo", "prompts", {**PATTERN, "rollouts": {"temperature": 0}}, "rollouts.temperature 0.* biases grpo"),
+        ("spin", "messages", {"rollouts": {"max_tokens": 0}}, "max_tokens is at least 1"),
+        ("spin", "messages", {"rollouts": {"asynchronous": True}}, "asynchronous is for ppo, grpo, reinforce"),
+        ("grpo", "prompts", {**PATTERN, "rollouts": {"asynchronous": True}}, "needs placement.generate"),
+        ("grpo", "prompts", {**PATTERN, "placement": {"actor": "1"}}, "rank 1; there are ranks 0-0"),
+        ("steerlm", "helpsteer", {"steerlm": {"version": 2}}, "needs steerlm.reward_model"),
+        ("distillation", "messages", {}, "distillation.teacher is empty"),
+        ("sft", "messages", {"dpo": {}}, "section dpo is another method's"),
+    ],
+)
+def test_settings_that_describe_no_run_are_refused(method, kind, sections, words, base, tmp_path):
+    path = data(tmp_path, kind)
+    with pytest.raises(ConfigError, match=words.replace("?", r"\?")):
+        ready(method, base, path, **sections)
+
+
+def test_a_teacher_of_another_tokenizer_is_refused_naming_both(base, foreign, tmp_path):
+    words = f"teacher {re.escape(foreign)} has another tokenizer than {re.escape(base)}: 30. tokens, the policy's has 3"
+    with pytest.raises(ModelError, match=words.replace("30.", r"\d+").replace("has 3", r"has \d+")):
+        ready("distillation", base, data(tmp_path, "messages"), distillation={"teacher": foreign})
+
+
+def test_a_teacher_of_another_vocabulary_is_refused_naming_both(base, tmp_path):
+    import transformers
+
+    folder = tmp_path / "padded"
+    names = tiny.tokenizer(folder)
+    config = transformers.LlamaConfig(vocab_size=len(names) + 64, hidden_size=8, num_attention_heads=2)
+    config.save_pretrained(folder)
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=rf"{folder} has a vocabulary of \d+; that of {re.escape(base)} is \d+"):
+        ready("distillation", base, data(tmp_path, "messages"), distillation={"teacher": str(folder)})
+
+
+def test_a_reward_model_is_a_sequence_classifier(base, other, tmp_path):
+    path = data(tmp_path, "prompts")
+    words = "ppo.reward_model .* is LlamaForCausalLM: a reward model is a ...ForSequenceClassification"
+    with pytest.raises(ModelError, match=words):
+        ready("ppo", base, path, ppo={"reward_model": other})
+    with pytest.raises(ModelError, match=r"rewards\[0\].model.start_from .* is LlamaForCausalLM"):
+        ready("grpo", base, path, rewards=[{"model": {"start_from": other}}])
+    several = scorers.last_token(tmp_path / "several", range(20), outputs=3)
+    with pytest.raises(ModelError, match="gives 3 scores, 1 expected"):
+        ready("ppo", base, path, ppo={"reward_model": several})
+
+
+def test_a_critic_may_be_of_another_size_but_not_of_another_tokenizer(base, other, foreign, tmp_path):
+    path = data(tmp_path, "prompts")
+    run(configuration("ppo", base, path, **PATTERN, ppo={"critic": other}), tmp_path)
+    assert len(steps(tmp_path, "critic/loss")) == 4
+    with pytest.raises(ModelError, match="ppo.critic .* has another tokenizer"):
+        ready("ppo", base, path, **PATTERN, ppo={"critic": foreign})
+
+
+def test_a_folder_without_a_model_is_refused_by_the_setting_that_names_it(base, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="distillation.teacher .*empty is no Hugging Face folder .* holds nothing"):
+        ready("distillation", base, data(tmp_path, "messages"), distillation={"teacher": str(tmp_path / "empty")})
+
+
+def test_what_another_run_handed_on_is_found_in_its_folder(base, tmp_path):
+    path = data(tmp_path, "preference")
+    run(configuration("reward_model", base, path, training={"steps": 1}), tmp_path / "scorer")
+    sections = {"ppo": {"reward_model": str(tmp_path / "scorer")}, "training": {"steps": 1}}
+    run(configuration("ppo", base, data(tmp_path, "prompts"), **sections), tmp_path / "run")
+    assert len(steps(tmp_path / "run", "reward")) == 1
+
+
+def test_prompts_that_leave_no_room_for_a_completion_are_left_out_or_refused(base, tmp_path):
+    path = tmp_path / "long.jsonl"
+    records = [{"prompt": "say fox 1"}, {"prompt": "fox " * 80}]
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))
+    told = ready("grpo", base, str(path), **PATTERN)
+    assert "1 to learn from" in told.describe()
+    assert "too long" in told.describe()
+    with pytest.raises(DataError, match=r"long.jsonl:2 is too long: a prompt of \d+ tokens; there is room for 88"):
+        ready("grpo", base, str(path), **PATTERN, data={"path": str(path), "too_long": "refuse"})
+    with pytest.raises(DataError, match="none of 2 records can be used: too long"):
+        ready("grpo", base, str(path), **PATTERN, rollouts={"max_tokens": 90})
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("no_number", "reward python is nan for completion 0 .*must be a finite number"),
+        ("raises", "failed at completion 0 .*KeyError: 'answer'"),
+        ("hangs", "failed at completion 0 .*no value within 0.2 seconds"),
+    ],
+)
+def test_a_reward_that_fails_ends_the_run_naming_the_completion(function, words, base, tmp_path):
+    rewards = [{"python": {"function": f"tests.align.run.user_rewards:{function}", "seconds": 0.2}}]
+    with pytest.raises(RewardError, match=words):
+        run(configuration("grpo", base, data(tmp_path, "prompts"), rewards=rewards), tmp_path)
+
+
+def test_a_users_own_reward_is_asked(base, tmp_path):
+    rewards = [{"python": {"function": "tests.align.run.user_rewards:good"}}]
+    run(configuration("grpo", base, data(tmp_path, "prompts"), rewards=rewards, training={"steps": 1}), tmp_path)
+    assert steps(tmp_path, "reward") == steps(tmp_path, "length")
