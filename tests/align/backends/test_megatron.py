@@ -262,31 +262,36 @@ def test_mistakes_are_refused_in_a_line(alone, mistake, words):
 
 
 TWO: dict[str, dict[str, Any]] = {
-    "tensor": {"model": "llama", "parallel": {"tensor": 2, "sequence": False}, "save": "tensor-saved"},
-    "sequence": {"model": "llama", "parallel": {"tensor": 2}},
-    "pipeline": {"model": "llama", "parallel": {"pipeline": 2}, "save": "pipeline-saved"},
+    "sequence": {"model": "llama", "parallel": {"tensor": 2}, "save": "sequence-saved"},
     "pipeline, interleaved": {
         "model": "llama", "parallel": {"pipeline": 2, "virtual_pipeline": 2}, "batches": {"each": 3},
     },
-    "adapters, interleaved": {"model": "llama", "lora": True, "parallel": {"pipeline": 2, "virtual_pipeline": 2}},
-    "data": {"model": "llama"},
-    "data, packed, one rank idle at last": {"model": "llama", "batches": {"each": 3, "width": 33}},
-    "data, distributed optimizer, overlapping": {
+    "data, distributed optimizer, overlapping, packed, one rank idle at last": {
         "model": "llama", "parallel": {"distributed_optimizer": True, "overlap": True}, "save": "data-saved",
+        "batches": {"each": 3, "width": 33},
     },
-    "tied, scaled, biased, tensor": {"model": "llama, scaled, tied, biased", "parallel": {"tensor": 2}},
     "tied, pipeline": {"model": "qwen2", "parallel": {"pipeline": 2}},
-    "norms of heads, tensor": {"model": "qwen3", "parallel": {"tensor": 2}},
-    "learned positions, tensor": {"model": "gpt2", "parallel": {"tensor": 2}},
     "expert": {"model": "mixtral", "parallel": {"expert": 2}, "experts": True},
-    "adapters, tensor": {"model": "llama", "lora": True, "parallel": {"tensor": 2, "sequence": False}},
-    "adapters, sequence": {"model": "llama", "lora": True, "parallel": {"tensor": 2}},
-    "adapters of GPT-2, tensor": {
+    "adapters of GPT-2, sequence": {
         "model": "gpt2", "lora": True, "parallel": {"tensor": 2}, "export": "gpt2-two", "save": "gpt2-saved",
     },
-    "adapters, pipeline": {"model": "qwen2", "lora": True, "parallel": {"pipeline": 2}},
-    "adapters, data": {"model": "qwen2", "lora": True, "parallel": {"distributed_optimizer": True}},
     "value, sequence": {"model": "value", "head": "value", "parallel": {"tensor": 2}},
+}  # fmt: skip
+MORE: dict[str, dict[str, Any]] = {
+    "tensor": {"model": "llama", "parallel": {"tensor": 2, "sequence": False}, "save": "tensor-saved"},
+    "pipeline": {"model": "llama", "parallel": {"pipeline": 2}, "save": "pipeline-saved"},
+    "data": {"model": "llama"},
+    "tied, scaled, biased, tensor": {"model": "llama, scaled, tied, biased", "parallel": {"tensor": 2}},
+    "norms of heads, tensor": {"model": "qwen3", "parallel": {"tensor": 2}},
+    "learned positions, tensor": {"model": "gpt2", "parallel": {"tensor": 2}},
+    "adapters, tensor": {"model": "llama", "lora": True, "parallel": {"tensor": 2, "sequence": False}},
+    "adapters, sequence": {"model": "llama", "lora": True, "parallel": {"tensor": 2}, "recompute": True},
+    "adapters, pipeline": {"model": "qwen2", "lora": True, "parallel": {"pipeline": 2}},
+    "adapters, interleaved": {"model": "llama", "lora": True, "parallel": {"pipeline": 2, "virtual_pipeline": 2}},
+    "adapters, data": {"model": "qwen2", "lora": True, "parallel": {"distributed_optimizer": True}},
+    "adapters of a head, sequence": {
+        "model": "reward", "head": "reward", "lora": True, "parallel": {"tensor": 2}, "export": "reward-two",
+    },
     "value, tensor": {"model": "value", "head": "value", "parallel": {"tensor": 2, "sequence": False}},
     "reward, pipeline": {"model": "reward", "head": "reward", "parallel": {"pipeline": 2}},
 }  # fmt: skip
@@ -304,8 +309,7 @@ def check_spread(place: str, alone: dict[str, Any], chosen: dict[str, dict[str, 
     ]
     for rank, results in enumerate(ranks.run(world, f"{MODULE}:spread", place, given)):
         for (name, case), found in zip(chosen.items(), results, strict=True):
-            head = case.get("head")
-            one = alone[head] if head else alone[f"lora {case['model']}" if case.get("lora") else case["model"]]
+            one = alone[f"lora {case['model']}" if case.get("lora") else case["model"]]
             where = f"{name}, rank {rank}"
             assert_seen(found["seen"], one["loaded" if case.get("lora") else "seen"])
             assert_curve(found["curve"], one["curve"], where)
@@ -326,6 +330,11 @@ def test_two_ranks_are_as_one(place, alone):
     check_spread(place, alone, TWO, 2)
     model = oracle.adapted(f"{place}/gpt2", f"{place}/gpt2-two/adapter")  # gathered from two ranks
     assert_seen(alone["lora gpt2"]["trained"], oracle.seen(model), 2e-4)
+
+
+@pytest.mark.slow  # fourteen cases
+def test_two_ranks_are_as_one_in_all_else(place, alone):
+    check_spread(place, alone, MORE, 2)
 
 
 @pytest.mark.slow  # four ranks
