@@ -143,6 +143,12 @@ class Collected:
         }
 
 
+def joined(parts: Sequence[Collected]) -> Collected:
+    """Return what several queues gave, one after another."""
+    busy = tuple(sum(one) for one in zip(*(part.busy_seconds for part in parts), strict=True))
+    return Collected([one for part in parts for one in part.rollouts], busy, sum(part.seconds for part in parts))
+
+
 def gather(mine: Work | None, count: int, group: Any = None) -> Collected:
     """Bring together what workers did: on all ranks of the group, which call it together. None: of no worker.
 
