@@ -36,12 +36,12 @@ class Size:
     prompts: int = 2  # of GRPO, a step
     group: int = 16  # completions of each; PPO has as many prompts
     new_tokens: int = 64
-    steps: int = 6  # of a timed round
-    online_steps: int = 3
-    first_steps: int = 24  # of the first round, untimed, whose losses are compared
+    steps: int = 4  # of a timed round
+    online_steps: int = 2
+    first_steps: int = 12  # of the first round, untimed, whose losses are compared; of PPO a third
     sft_lr: float = 1e-3
     dpo_lr: float = 1e-4
-    online_lr: float = 3e-4
+    online_lr: float = 1e-3
     beta: float = 0.1  # of DPO
 
     def batch(self, method: str) -> int:
@@ -52,6 +52,10 @@ class Size:
     def rounds(self, method: str) -> int:
         """Return the steps of a timed round."""
         return self.online_steps if method in ("grpo", "ppo") else self.steps
+
+    def first(self, method: str) -> int:
+        """Return the steps of the first round."""
+        return max(self.first_steps // 3, 1) if method == "ppo" else self.first_steps
 
     def rate(self, method: str) -> float:
         """Return the learning rate."""
