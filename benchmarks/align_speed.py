@@ -19,6 +19,7 @@ from benchmarks.measure import ROOT
 from benchmarks.report import Setting, setting, spread, table, write_result
 
 Answers = dict[str, list[dict[str, Any]]]  # side -> what it said, round by round; the first is untimed
+OFFLINE = ("sft", "dpo")
 NEAR = 1e-3  # losses of the same step on two sides
 
 ABOUT = """
@@ -31,6 +32,9 @@ of DPO is counted. TRL: float32, activations kept, no padding to multiples, fuse
 padded on the right without a mask, torch and transformers alone. AdamW with the same settings and clipping at 1
 everywhere.
 
+*Equal lengths*: all sequences of a step are equally long, so that packing gains nothing and what is left is what each
+side costs beside the model.
+
 Tokens are those of the examples, without padding (SFT; DPO: both sides once), or those generated (GRPO, PPO).
 """
 
@@ -40,14 +44,19 @@ def main() -> None:
     methods = {"nargs": "*", "default": list(METHODS), "choices": METHODS, "help": "only these"}
     with setting(__doc__ or "", methods=methods) as given:
         size = replace(Size(), first_steps=4, online_steps=1) if given.quick else Size()
-        folder = given.work / "align"
-        align_inputs.make(folder, size)
         rows, notes = [], []
-        for method in given.given.methods:
-            ours_align.write_order(method, folder, size)
-            answers = measure(given, method, folder, size)
-            rows += speeds(method, answers)
-            notes.append(quality(method, answers))
+        for even, methods in ((False, given.given.methods), (True, [m for m in given.given.methods if m in OFFLINE])):
+            folder, size = given.work / f"align{even:d}", replace(size, even=even)
+            align_inputs.make(folder, size)
+            for method in methods:
+                ours_align.write_order(method, folder, size)
+                name = f"{method.upper()}, equal lengths" if even else method.upper()
+                answers = measure(given, method, folder, size)
+                rows += speeds(name, answers)
+                notes.append(quality(method, name, answers))
+                if not even and method in OFFLINE:
+                    notes.append(f"{name}: {padding(method, folder):.0%} of the cells of padded batches are padding.")
+                print(*rows[-len(answers) :], notes[-1], sep="\n", file=sys.stderr)
         head = ["method", "side", "tokens a CPU second", "CPU s a round", "CPU s by ours'"]
         body = ABOUT.format(
             millions=parameters(folder / "model") / 1e6, hidden=size.hidden, layers=size.layers,
@@ -98,37 +107,46 @@ def side(command: list[str], log: Path) -> Iterator[Callable[[int], dict[str, An
         told.close()
 
 
-def speeds(method: str, answers: Answers) -> list[list[str]]:
+def speeds(name: str, answers: Answers) -> list[list[str]]:
     """Return a row a side: speed, seconds, and seconds a token by ours with the range round by round."""
-    per_token = {name: [one["cpu"] / one["tokens"] for one in said[1:]] for name, said in answers.items()}
+    per_token = {side: [one["cpu"] / one["tokens"] for one in said[1:]] for side, said in answers.items()}
     return [
         [
-            method.upper(), name, spread((1 / cost for cost in per_token[name]), 0),
+            name, side, spread((1 / cost for cost in per_token[side]), 0),
             spread((one["cpu"] for one in said[1:]), 1),
-            "" if name == "ours" else spread(a / b for a, b in zip(per_token[name], per_token["ours"], strict=True)),
+            "" if side == "ours" else spread(a / b for a, b in zip(per_token[side], per_token["ours"], strict=True)),
         ]
-        for name, said in answers.items()
+        for side, said in answers.items()
     ]  # fmt: skip
 
 
-def quality(method: str, answers: Answers) -> str:
+def padding(method: str, folder: Path) -> float:
+    """Return the share of padding where a step's sequences are one batch."""
+    lengths = [
+        [len(each["tokens"]) for one in batch for each in one["sequences"]]
+        for batch in json.loads((folder / f"{method}.steps.json").read_text())
+    ]
+    return 1 - sum(map(sum, lengths)) / sum(max(batch) * len(batch) for batch in lengths)
+
+
+def quality(method: str, name: str, answers: Answers) -> str:
     """Return what the first round learnt on each side; of SFT and DPO the losses must be the same."""
     first = {name: said[0] for name, said in answers.items()}
     steps = len(first["ours"]["losses"])
-    if method in ("sft", "dpo"):
+    if method in OFFLINE:
         apart = {
             name: max(abs(a - b) for a, b in zip(said["losses"], first["ours"]["losses"], strict=True))
             for name, said in first.items()
         }
         curves = "; ".join(
-            f"{name} {said['losses'][0]:.5f} to {said['losses'][-1]:.5f}"
-            + ("" if name == "ours" else f", at most {apart[name]:.1e} from ours at any step")
-            for name, said in first.items()
+            f"{side} {said['losses'][0]:.5f} to {said['losses'][-1]:.5f}"
+            + ("" if side == "ours" else f", at most {apart[side]:.1e} from ours at any step")
+            for side, said in first.items()
         )
         if max(apart.values()) > NEAR:
-            sys.exit(f"{method}: the sides do not learn the same: {curves}")
+            sys.exit(f"{name}: the sides do not learn the same: {curves}")
         exact = f" (log 2 is {math.log(2):.5f})" if method == "dpo" else ""
-        return f"{method.upper()}: loss over {steps} steps{exact}: {curves}."
+        return f"{name}: loss over {steps} steps{exact}: {curves}."
     if method == "grpo":
         rewards = "; ".join(
             f"{name} {said['rewards'][0]:.3f} to {sum(said['rewards'][-3:]) / 3:.3f}" for name, said in first.items()
