@@ -19,7 +19,7 @@ import torch.distributed as dist
 from align.rollout.generator import Request, Rollout, Sampling
 from align.rollout.queue import Collected, chunks, gather, work
 
-SECONDS_A_STEP = 5e-5  # simulated: of one decoding step of a chunk, whatever its size
+SECONDS_A_STEP = 1.5e-4  # simulated: of one decoding step of a chunk, whatever its size
 CHUNK, GROUP = 8, 8
 VOCABULARY, STOPS = 512, 4  # of the real model: a completion ends at one of these tokens
 
@@ -40,7 +40,7 @@ class Waiting:
 
 
 def model() -> Any:
-    """Return the Llama of 3.4 M parameters, with random weights."""
+    """Return the Llama of 3.5 M parameters, with random weights."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
@@ -57,8 +57,8 @@ def share(count: int, rank: int, workers: int) -> list[list[int]]:
     return groups[rank::workers]
 
 
-def run(case: dict[str, Any], generator: Any, store: Any, rank: int, workers: int) -> Collected:
-    """Complete one case on all workers, which start together."""
+def run(case: dict[str, Any], generator: Any, store: Any, rank: int, workers: int) -> tuple[Collected, float]:
+    """Complete one case on all workers, which start together; return what came of it, and all their CPU seconds."""
     rng = np.random.default_rng(case["seed"])
     prompts = rng.integers(0, VOCABULARY, (case["count"] // GROUP, 32))
     requests = [Request(prompts[i // GROUP], i) for i in range(case["count"])]
@@ -68,7 +68,11 @@ def run(case: dict[str, Any], generator: Any, store: Any, rank: int, workers: in
     else:
         cut, key = chunks(requests, case["expected"] or [0.0] * case["count"], CHUNK, workers), case["key"]
     dist.barrier()
-    return gather(work(requests, sampling, generator or Waiting(case["lengths"]), store, key, cut), case["count"])
+    began = time.process_time()
+    mine = work(requests, sampling, generator or Waiting(case["lengths"]), store, key, cut)
+    cpu = torch.tensor(time.process_time() - began)
+    dist.all_reduce(cpu)
+    return gather(mine, case["count"]), cpu.item()
 
 
 def main(rank: int, workers: int, port: int, cases: Path, answer: Path) -> None:
@@ -84,9 +88,9 @@ def main(rank: int, workers: int, port: int, cases: Path, answer: Path) -> None:
         generator = TransformersGenerator(model(), own=True)
     told = []
     for case in given["cases"]:
-        made = run(case, generator, store, rank, workers)
+        made, cpu = run(case, generator, store, rank, workers)
         lengths = [len(one.tokens) for one in made.rollouts]
-        told.append({"idle": made.idle, "seconds": made.seconds, "lengths": lengths})
+        told.append({"idle": made.idle, "seconds": made.seconds, "cpu": cpu, "lengths": lengths})
     if rank == 0:
         answer.write_text(json.dumps(told))
     dist.barrier()

@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
         "Run a recipe on input files.",
         "millrace curate web --input 'crawl/*.warc.gz' --output runs/web",
     )
-    curate.add_argument("recipe", help="web, text, dedup, a profile, or a YAML file")
+    curate.add_argument("recipe", help="web, text, dedup, instruct, a profile, or a YAML file")
     curate.add_argument(
         "--input", nargs="+", default=[], metavar="GLOB", help="files, globs or fsspec URLs; quote globs"
     )

@@ -26,7 +26,7 @@ from align.backends.peft_bottleneck import Bottlenecks
 from align.backends.settings import PolicySettings
 from align.batch import TokenBatch
 from align.errors import AlignSettingsError, ModelError
-from align.layout import padded
+from align.layout import empty, padded
 from align.policy import Head, Loss, Need, Outputs, Part, StepResult
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -162,30 +162,38 @@ class HuggingFacePolicy:
         """Return log-probabilities without gradients, on the CPU; top_k: and the most likely tokens with theirs."""
         assert not (top_k and candidates), "one candidate list"
         needs = {"logprobs", *(["entropy"] if entropy else []), *(["candidates"] if candidates else [])}
-        return [self._detached(batch, frozenset(needs), top_k) for batch in batches]
+        made: list[Outputs] = self._all(batches, frozenset(needs), top_k)
+        return made
 
     def values(self, batches: Sequence[TokenBatch]) -> list[Tensor]:
         """Return values (n, t) without gradients, on the CPU. Head "value"."""
-        made = [self._detached(batch, frozenset({"values"})).values for batch in batches]
-        return [value for value in made if value is not None]
+        return [made.values for made in self._all(batches, frozenset({"values"})) if made.values is not None]
 
     def scores(self, batches: Sequence[TokenBatch]) -> list[Tensor]:
         """Return scores (n, outputs) without gradients, on the CPU. Head "reward"."""
-        made = [self._detached(batch, frozenset({"scores"})).scores for batch in batches]
-        return [score for score in made if score is not None]
+        return [made.scores for made in self._all(batches, frozenset({"scores"})) if made.scores is not None]
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def _detached(self, batch: TokenBatch, needs: frozenset[Need], top_k: int = 0) -> Outputs:
-        made = self._outputs(batch, needs, top_k)
-        return Outputs(**{name: value.cpu() for name, value in vars(made).items() if value is not None})
+    def _all(self, batches: Sequence[TokenBatch], needs: frozenset[Need], top_k: int = 0) -> list[Outputs]:
+        """Run batches; a rank with fewer than the others takes part in their collectives with fillers."""
+        most = self.ranks.span(len(batches))[1] if self.sharded else len(batches)
+        found = []
+        for batch in batches:
+            made = self._outputs(batch, needs, top_k)
+            found.append(Outputs(**{name: value.cpu() for name, value in vars(made).items() if value is not None}))
+        for _ in range(most - len(batches)):
+            self._outputs(empty(), needs - {"candidates"})
+        return found
 
-    def _outputs(self, batch: TokenBatch, needs: frozenset[Need], top_k: int = 0) -> Outputs:
-        """Run the model on a micro-batch."""
+    def _outputs(
+        self, batch: TokenBatch, needs: frozenset[Need], top_k: int = 0, learnt: bool = False
+    ) -> Outputs:
+        """Run the model on a micro-batch. learnt: answers are 0 at tokens outside the mask, and cost nothing."""
         if not needs <= NEEDS[self.head]:
             asked = ", ".join(sorted(needs - NEEDS[self.head]))
             raise AlignSettingsError(f"a policy of head {self.head!r} gives no {asked}")
         assert "weights" not in self._away, "the weights are offloaded"
-        given = inputs(batch, self._now(), self.ranks.device, last=self.head == "reward")
+        given = inputs(batch, self._now(), self.ranks.device, last=self.head == "reward", learnt=learnt)
         answers = self.network(given, virtual=bool(self._now().virtual))
         shape = tuple(batch.labels.shape)
         if self.head == "reward":
@@ -219,11 +227,13 @@ class HuggingFacePolicy:
             )
         assert not self._away, "weights or optimizer are offloaded"
         total, metrics = torch.zeros((), dtype=torch.float64, device=self.ranks.device), dict[str, Tensor]()
+        least, most = self.ranks.span(len(microbatches))
+        assert 0 < least == most, f"data ranks have {least} to {most} micro-batches; fillers make them equal"
         trainer.zero()
         with self._dropping():
             for batch in microbatches:
                 given = batch.to(self.ranks.device)
-                share, found = loss(self._outputs(given, loss.needs), given, counts)
+                share, found = loss(self._outputs(given, loss.needs, learnt=True), given, counts)
                 share.backward()
                 total += share.detach()
                 for name, pair in found.items():

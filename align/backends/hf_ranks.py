@@ -50,6 +50,15 @@ class Ranks:
             dist.all_reduce(tensor, group=self.group)
         return tensor
 
+    def span(self, number: int) -> tuple[int, int]:
+        """Return the least and the most that any rank has."""
+        if self.size == 1:
+            return number, number
+        ends = torch.tensor([-number, number], device=self.device)
+        dist.all_reduce(ends, dist.ReduceOp.MAX, group=self.group)
+        least, most = ends.tolist()
+        return -least, most
+
     def told(self, value: Any) -> Any:
         """Return the first rank's value on all of them."""
         if self.size == 1:

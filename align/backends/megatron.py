@@ -7,7 +7,7 @@ import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -246,9 +246,9 @@ class MegatronPolicy:
             return
         self.ready(*PARTS)
         if self._saver is None:
-            self._saver = checkpoint.Saver(self.engine, _Place(folder), _About(), asynchronous=False)
+            self._saver = checkpoint.Saver(self.engine, _Place(folder), None, asynchronous=False)
         self._saver.folder = _Place(folder)
-        kept = {"step": self.version, "rows": 0, "tokens": 0, "version": self.version, "about": self._about()}
+        kept = {"step": self.version, "version": self.version, "about": self._about()}
         saved = self._saver.save(kept).wait()
         if saved.error:
             raise CheckpointError(saved.error)
@@ -312,10 +312,5 @@ class _Place:
     def aside(self, step: int) -> Path:
         return self.path
 
-    def publish(self, step: int, contents: Any, files: Any) -> Path:
+    def publish(self, step: int, contents: dict[str, Any], files: dict[str, dict[str, Any]]) -> Path:
         return self.path
-
-
-@dataclass(frozen=True)
-class _About:
-    """Nothing: what a policy's checkpoint belongs to is in its state."""

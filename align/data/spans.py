@@ -60,9 +60,9 @@ class Finder:
             ends = [one.end() for one in self.special.finditer(text, begin, len(so_far))]
             return Span(begin, ends[-1] if ends else len(so_far))
         # the template writes an answer otherwise once others follow it
-        opens = self.special.search(header, len(self.render(messages[:number], False)))
+        opens = self._opens(messages[:number])
         stop = text.find(self.end, begin) if self.end and opens else -1
-        if stop < 0 or (opens and opens[0] in text[begin:stop]):
+        if stop < 0 or any(one in text[begin:stop] for one in opens):
             return None
         return Span(begin, stop + len(self.end))
 
@@ -82,9 +82,15 @@ class Finder:
             if stop < 0:
                 raise self._hidden(number)
             end = self.special.match(text, stop)
-            at[number] = Span(place, end.end() if end else stop)
+            at[number] = Span(place, end.end() if end and end[0] not in self._opens(messages[:number]) else stop)
             place = stop + len(after)
         return [at[number] for number in numbers]
+
+    def _opens(self, messages: Sequence[Message]) -> set[str]:
+        """Return the special tokens of the header of an answer to come."""
+        before, header = (self.render(messages, answer) for answer in (False, True))
+        begin = len(before) if header.startswith(before) else max(header.rfind(messages[-1].content.strip()), 0)
+        return {one[0] for one in self.special.finditer(header, begin)}
 
     def _hidden(self, number: int) -> Unfit:
         return Unfit("the template hides an answer", f"{self.name}: turn {number + 1}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -58,4 +58,15 @@ class Generator(Protocol):
 
     def wake(self) -> None:
         """Be ready again."""
+        ...
+
+
+@runtime_checkable
+class Team(Protocol):
+    """What a generator has, beside the above, that several ranks are together: they complete the same requests."""
+
+    leads: bool  # whether this rank's completions are the ones that count
+
+    def share(self, store: Any) -> Any:
+        """Return a queue's store as the team uses it: the leader takes a number, and all get it."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from align.backends.megatron import MegatronPolicy
 from align.errors import AlignSettingsError, RolloutError
 from align.rollout.generator import Request, Rollout, Sampling
 from align.rollout.sampling import check, draw
+from pretrain.mcore import state
 from pretrain.mcore.sequences import Decoder
 
 
@@ -29,7 +31,11 @@ class MegatronGenerator:
                 "experts that are spread over ranks want all of these to generate in step, and the queue of prompts "
                 "does not: set parallel.expert to 1, or rollouts.engine to http"
             )
-        self.policy, self.version = policy, policy.version
+        self.policy, self.version, self.leads = policy, policy.version, state.leads()
+
+    def share(self, store: Any) -> Any:
+        """Return a queue's store for the ranks of one copy of the model: the first takes a chunk, the others too."""
+        return _Shared(store)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Rollout]:
         """Complete prompts, in the order given. Raises RolloutError for prompts that leave no room.
@@ -97,3 +103,11 @@ class MegatronGenerator:
 
     def wake(self) -> None:
         """Be ready, as always."""
+
+
+class _Shared:
+    def __init__(self, store: Any):
+        self._store = store
+
+    def add(self, key: str, amount: int) -> int:
+        return state.told(self._store.add(key, amount) if state.leads() else 0)

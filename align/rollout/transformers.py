@@ -44,6 +44,8 @@ class TransformersGenerator:
         self._model, self._own, self._cache_bytes = model, own, cache_bytes
         self._base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # of a peft model
         self._config: Any = self._base.config.get_text_config(decoder=True)
+        adapters = getattr(model, "active_peft_config", None)
+        self._virtual = adapters.num_virtual_tokens if adapters is not None and adapters.is_prompt_learning else 0
         self._awake, self._torn = True, ""
         self._places: dict[str, Tensor] = {}  # where weights are copied to, by their names in files
         takes = inspect.signature(self._base.forward).parameters
@@ -82,10 +84,11 @@ class TransformersGenerator:
             prompt = request.prompt
             if not len(prompt):
                 raise RolloutError(f"prompt {number} is empty")
-            if limit and len(prompt) + sampling.max_tokens > limit:
+            if limit and self._virtual + len(prompt) + sampling.max_tokens > limit:
+                virtual = f" and {self._virtual} virtual ones" if self._virtual else ""
                 raise RolloutError(
-                    f"prompt {number} has {len(prompt)} tokens, which with max_tokens {sampling.max_tokens} is past "
-                    f"the model's {limit} positions"
+                    f"prompt {number} has {len(prompt)} tokens{virtual}, which with max_tokens {sampling.max_tokens} "
+                    f"is past the model's {limit} positions"
                 )
             if prompt.min() < 0 or prompt.max() >= vocabulary:
                 wrong = next(int(t) for t in prompt if not 0 <= t < vocabulary)
@@ -154,7 +157,7 @@ class TransformersGenerator:
 
     def _with_virtual(self, ids: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return what the model is given of the prompts, and the mask: virtual tokens of p-tuning come first."""
-        if self._base is self._model or not self._model.active_peft_config.is_prompt_learning:
+        if not self._virtual:
             return {"input_ids": ids}, mask
         virtual = self._model.get_prompt(batch_size=len(ids))
         embedded = torch.cat((virtual, self._base.get_input_embeddings()(ids)), 1)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from megatron.core import dist_checkpointing, parallel_state, tensor_parallel
@@ -82,10 +82,25 @@ class Pending:
         return saved
 
 
-class Saver:
-    """Save one engine, step after step; made by all ranks together, before the first save."""
+class Place(Protocol):
+    """Where checkpoints are written, as a run's Folder says it."""
 
-    def __init__(self, engine: Any, folder: Folder, about: About, asynchronous: bool = True):
+    def aside(self, step: int) -> Path:
+        """Return where the checkpoint of a step is written."""
+        ...
+
+    def publish(self, step: int, contents: dict[str, Any], files: dict[str, dict[str, Any]]) -> Path:
+        """Make a checkpoint that all ranks have written one of those there are; return its path."""
+        ...
+
+
+class Saver:
+    """Save one engine, step after step; made by all ranks together, before the first save.
+
+    about: what the checkpoint belongs to; None where its place keeps that itself.
+    """
+
+    def __init__(self, engine: Any, folder: Place, about: About | None, asynchronous: bool = True):
         self.engine, self.folder, self.about, self.asynchronous = engine, folder, about, asynchronous
         self._group = torch.distributed.new_group(backend="gloo", timeout=WAIT)
         mine = share(layout.tensors(engine))
@@ -183,7 +198,8 @@ class Saver:
             for name in storage.list_folder(str(folder)):
                 if name not in files:
                     files[name] = tables.checksum(str(folder / name))
-            contents = {**{name: common["state"][name] for name in ("rows", "tokens")}, **asdict(self.about)}
+            about = asdict(self.about) if self.about is not None else {}
+            contents = {**{name: common["state"].get(name) for name in ("rows", "tokens")}, **about}
             final = self.folder.publish(step, contents, files)
             return str(final), sum(kept["bytes"] for kept in files.values()), ""
         except (OSError, RuntimeError, ValueError, StorageError) as failed:

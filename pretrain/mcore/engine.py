@@ -35,10 +35,15 @@ class Engine:
 
     A step is `backward`, then `apply` or `discard`: between them the caller may judge the loss and the norm.
     chunks: the model as `model.build` makes it from the settings and made, Megatron's configuration of them; None: so
-    it is. trained: with gradients and an optimizer, over the parameters that require them.
+    it is. trained: with gradients and an optimizer, over the parameters that require them. gather_early: updated
+    weights are whole when `apply` ends; else, where `overlap` is set, they come while the next forward pass runs, which
+    all data-parallel ranks must then take part in.
     """
 
-    def __init__(self, config: Config, made: Any = None, chunks: list[Any] | None = None, trained: bool = True):
+    def __init__(
+        self, config: Config, made: Any = None, chunks: list[Any] | None = None, trained: bool = True,
+        gather_early: bool = False,
+    ):  # fmt: skip
         self.settings = config
         self.config = made or model.transformer_config(config)
         self.chunks = chunks or model.build(config, self.config)
@@ -46,21 +51,22 @@ class Engine:
         self.optimizer: Any = None
         self.scheduler: Any = None
         if trained:
-            self._train_with(config)
+            self._train_with(config, gather_early)
 
-    def _train_with(self, config: Config) -> None:
+    def _train_with(self, config: Config, gather_early: bool) -> None:
         parallel = config.parallel
+        late = parallel.overlap and bool(parallel.distributed_optimizer) and not gather_early
         ddp = DistributedDataParallelConfig(
             grad_reduce_in_fp32=True,
             overlap_grad_reduce=parallel.overlap,
-            overlap_param_gather=parallel.overlap and bool(parallel.distributed_optimizer),
+            overlap_param_gather=late,
             use_distributed_optimizer=bool(parallel.distributed_optimizer),
         )
         self.models = [
             DistributedDataParallel(self.config, ddp, chunk, disable_bucketing=index > 0)
             for index, chunk in enumerate(self.chunks)
         ]
-        self.optimizer = optimizer(config, self.models)
+        self.optimizer = optimizer(config, self.models, late)
         self.scheduler = scheduler(config, self.optimizer)
         if parallel.overlap:
             syncs = [chunk.no_sync for chunk in self.models]

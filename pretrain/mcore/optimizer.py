@@ -13,8 +13,11 @@ from pretrain.config import Config
 STYLES = {"cosine": "cosine", "wsd": "WSD", "linear": "linear", "constant": "constant"}
 
 
-def optimizer(config: Config, chunks: list[Any]) -> Any:
-    """Return AdamW over this rank's chunks; weight decay leaves out biases and norms."""
+def optimizer(config: Config, chunks: list[Any], late: bool) -> Any:
+    """Return AdamW over this rank's chunks; weight decay leaves out biases and norms.
+
+    late: weights that other ranks updated come with the next forward pass.
+    """
     settings, parallel = config.optimizer, config.parallel
     half = config.training.precision != "fp32"
     made = OptimizerConfig(
@@ -22,7 +25,7 @@ def optimizer(config: Config, chunks: list[Any]) -> Any:
         adam_beta1=settings.beta1, adam_beta2=settings.beta2, adam_eps=settings.eps, clip_grad=settings.clip,
         bf16=half, params_dtype=torch.bfloat16 if half else torch.float32,
         use_distributed_optimizer=bool(parallel.distributed_optimizer),
-        overlap_param_gather=parallel.overlap and bool(parallel.distributed_optimizer),
+        overlap_param_gather=late,
     )  # fmt: skip
     return get_megatron_optimizer(made, chunks)
 

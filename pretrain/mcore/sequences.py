@@ -26,7 +26,8 @@ def engine(config: Config, outputs: int, lora: Lora | None, trained: bool) -> En
     """Return an engine on the groups that were formed. outputs: of a head of numbers; 0: the vocabulary.
 
     Its layers are Megatron's own: Transformer Engine's fuse a norm with the linear layer behind it, whose input
-    adapters need, and attend without our cache. Gradients are summed over micro-batches and data-parallel ranks: a loss
+    adapters need, and attend without our cache. Updated weights are gathered at once: ranks that pull from a queue make
+    different numbers of forward passes. Gradients are summed over micro-batches and data-parallel ranks: a loss
     is divided by the global counts already.
     """
     made = model.transformer_config(config, te=False)
@@ -35,7 +36,7 @@ def engine(config: Config, outputs: int, lora: Lora | None, trained: bool) -> En
     if lora is not None:
         for chunk in chunks:
             adapters.attach(bare(chunk), config.model, lora)
-    built = Engine(config, made, chunks, trained)
+    built = Engine(config, made, chunks, trained, gather_early=True)
     made.finalize_model_grads_func = _summed
     return built
 

@@ -122,6 +122,19 @@ def totals(sums: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, fl
     return added
 
 
+def leads() -> bool:
+    """Tell whether this rank is the first of those that share one copy of the model."""
+    return bool(parallel_state.get_model_parallel_group().rank() == 0)
+
+
+def told(number: int) -> int:
+    """Return the number that the first rank of this copy of the model gives; all its ranks together."""
+    group = parallel_state.get_model_parallel_group()
+    sent = torch.tensor(number, device=torch.cuda.current_device())
+    torch.distributed.broadcast(sent, torch.distributed.get_global_rank(group, 0), group=group)
+    return int(sent)
+
+
 def last_stage() -> bool:
     """Tell whether this rank has the model's head."""
     return bool(parallel_state.is_pipeline_last_stage(ignore_virtual=True))

@@ -38,7 +38,7 @@ class Everything:
         nll, mask = -outputs.logprobs * batch.mask, batch.mask
         extra = 0.3 * outputs.entropy - 0.2 * outputs.candidates.sum(-1).sin()
         total = (nll + extra * mask).sum() / counts["tokens"]
-        whole = (outputs.logprobs.sum(1) * mask.any(1)).sum().detach()
+        whole = ((outputs.logprobs * mask).sum(1) * mask.any(1)).sum().detach()
         return total, {"nll": (nll.sum().detach(), mask.sum()), "whole": (whole, mask.any(1).sum())}
 
 
@@ -77,7 +77,8 @@ def settings(folder: str, head: str = "lm", outputs: int = 0, trained: bool = Tr
     from pretrain.config import Optimizer, Parallel
 
     outputs = outputs or (2 if head == "reward" else 1)
-    peft = Peft(rank=4, alpha=8.0, targets=tuple(given.get("targets", ()))) if given.get("lora") else None
+    adapters = Peft(rank=4, alpha=8.0, targets=tuple(given.get("targets", ())), dropout=given.get("dropout", 0.0))
+    peft = adapters if given.get("lora") else None
     model = Model(precision=given.get("precision", "fp32"), recompute=given.get("recompute", False), peft=peft)
     sizes = {"overlap": False, "distributed_optimizer": False, **given.get("parallel", {})}
     optimizer = Optimizer(lr=1e-2, min_lr=1e-3, warmup_steps=2, weight_decay=0.1) if trained else None
@@ -137,22 +138,27 @@ def digest(made: Any) -> dict[str, str]:
     return {n: hashlib.sha256(w.cpu().contiguous().numpy().tobytes()).hexdigest() for n, w in made.named_weights()}
 
 
+def requests() -> list[Any]:
+    from align.rollout.generator import Request
+
+    return [Request(examples()[n].sequences[0].tokens[: 3 + n], 100 + n) for n in range(5)]
+
+
+def sampling(made: Any) -> Any:
+    from align.rollout.generator import Sampling
+
+    return Sampling(10, made.settings.temperature, stop=tuple(range(20)))
+
+
 def completions(made: Any, together: bool = True) -> list[list[Any]]:
     """Return tokens, log-probabilities and ends of five requests, at once or one by one, and the policy's own."""
     from align.layout import padded
-    from align.rollout.generator import Request, Sampling
     from align.rollout.megatron import MegatronGenerator
 
-    made_by = MegatronGenerator(made)
-    sampling = Sampling(10, made.settings.temperature, stop=tuple(range(20)))
-    requests = [Request(examples()[n].sequences[0].tokens[: 3 + n], 100 + n) for n in range(5)]
-    rollouts = (
-        made_by.generate(requests, sampling)
-        if together
-        else [made_by.generate([request], sampling)[0] for request in requests]
-    )
+    by, how, asked = MegatronGenerator(made), sampling(made), requests()
+    rollouts = by.generate(asked, how) if together else [by.generate([one], how)[0] for one in asked]
     found = []
-    for request, rollout in zip(requests, rollouts, strict=True):
+    for request, rollout in zip(asked, rollouts, strict=True):
         tokens = np.concatenate([request.prompt, rollout.tokens])
         mask = np.arange(len(tokens)) >= len(request.prompt)
         own = made.logprobs([padded([Example("", (TokenSequence(tokens, mask),))])])[0].logprobs[0]
@@ -161,6 +167,19 @@ def completions(made: Any, together: bool = True) -> list[list[Any]]:
              own[len(request.prompt) - 1 :].tolist(), rollout.version]
         )  # fmt: skip
     return found
+
+
+def queued(made: Any, number: int) -> list[list[int]]:
+    """Return the tokens of the same requests from the queue, whose chunks go to whole copies of the model."""
+    import torch
+
+    from align.rollout.megatron import MegatronGenerator
+    from align.rollout.queue import collect
+
+    store = torch.distributed.distributed_c10d._get_default_store()
+    workers, how = torch.distributed.get_world_size(), sampling(made)
+    found = collect(requests(), how, MegatronGenerator(made), store, f"queue {number}", chunk=2, workers=workers)
+    return [rollout.tokens.tolist() for rollout in found.rollouts]
 
 
 # What one process does
@@ -185,8 +204,14 @@ def alone(place: str, models: list[str]) -> dict[str, Any]:
     for head in ("value", "reward"):
         made = policy(f"{place}/{head}", head)
         found[head] = {"seen": seen(made), "packed": seen(made, 33), "curve": curve(made), "trained": seen(made)}
-        if head == "reward":
-            made.export(f"{place}/reward-exported")
+        made.export(f"{place}/{head}-exported")
+        few = _loaded(policy(f"{place}/{head}", head, lora=True), f"{place}/{head}-peft")
+        found[f"lora {head}"] = {"loaded": seen(few), "curve": curve(few), "trained": seen(few)}
+        few.export(f"{place}/{head}-adapted")
+    frozen = policy(llama, trained=False)
+    frozen.offload()
+    frozen.onload()
+    found["frozen"] = seen(frozen)
     found["fresh head"] = [seen(policy(llama, "value")), seen(policy(llama, "value"))]
     for name in ("llama", "qwen2", "gpt2"):
         found[f"lora {name}"] = adapted(place, name)
@@ -207,9 +232,9 @@ def language_model(folder: str) -> dict[str, Any]:
 
 
 def resume(folder: str, place: str) -> list[Any]:
-    """Return steps 3 and 4 of an unbroken run and of one that was saved and opened anew, of weights and of adapters."""
-    found = []
-    for number, kind in enumerate(({}, {"lora": True})):
+    """Return steps 3 and 4 of an unbroken run and of one that was saved and opened anew; weights, adapters, dropout."""
+    found: list[Any] = []
+    for number, kind in enumerate(({}, {"lora": True}, {"lora": True, "dropout": 0.3})):
         made = policy(folder, **kind)
         curve(made, 2)
         Path(f"{place}-{number}").mkdir()
@@ -270,11 +295,7 @@ def refused(place: str) -> dict[str, str]:
     made, frozen = policy(llama), policy(llama, trained=False, anew=False)
     long = Example("", (TokenSequence(np.zeros(40, np.int64), np.ones(40, bool)),))
     foreign = Example("", (TokenSequence(np.full(4, 500), np.ones(4, bool)),))
-    tries = {
-        "context": lambda: policy(llama, parallel={"context": 2}),
-        "tensor": lambda: policy(llama, parallel={"tensor": 2}),
-        "folder": lambda: policy(f"{place}/absent"),
-        "target": lambda: policy(llama, lora=True, targets=["q_prj"]),
+    tries = {  # those that open a policy let the groups of `made` go
         "frozen": lambda: frozen.train_step(batches(frozen), LOSSES["lm"], COUNTS),
         "nothing": lambda: made.train_step([], LOSSES["lm"], COUNTS),
         "head": lambda: made.values([whole_batch()]),
@@ -283,6 +304,10 @@ def refused(place: str) -> dict[str, str]:
         "foreign": lambda: made.logprobs([padded([foreign])]),
         "load": lambda: made.load(f"{place}/absent"),
         "prompt": lambda: MegatronGenerator(made).generate([Request(np.zeros(30, np.int64), 0)], Sampling(3)),
+        "context": lambda: policy(llama, parallel={"context": 2}),
+        "tensor": lambda: policy(llama, parallel={"tensor": 2}),
+        "folder": lambda: policy(f"{place}/absent"),
+        "target": lambda: policy(llama, lora=True, targets=["q_prj"]),
         "adapter": lambda: policy(llama, lora=True).load_adapter(f"{place}/gpt2-peft"),
         "no adapters": lambda: policy(llama).load_adapter(f"{place}/llama-peft"),
         "scores": lambda: policy(f"{place}/reward"),
@@ -323,7 +348,7 @@ def adapted(place: str, name: str) -> dict[str, Any]:
 def spread(place: str, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Open, look at, complete with and train a policy under each case's sizes."""
     found = []
-    for case in cases:
+    for number, case in enumerate(cases):
         name = case["model"]
         given_ = {key: case[key] for key in ("head", "lora", "parallel", "recompute") if key in case}
         made = policy(f"{place}/{name}", **given_)
@@ -332,6 +357,8 @@ def spread(place: str, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
         result: dict[str, Any] = {"seen": seen(made)}
         if made.head == "lm" and not case.get("experts"):
             result["completions"] = completions(made)
+        if made.head == "lm" and not case.get("experts"):
+            result["queue"] = queued(made, number)
         result["weights"] = digest(made) if case.get("weights", True) else {}
         result["curve"] = curve(made, **case.get("batches", {}))
         result["trained"] = seen(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,18 +22,27 @@ def make(place: str) -> None:
         model = _shaken(AutoModelForCausalLM.from_config(config).float())
         model.save_pretrained(f"{place}/{name}")
         if name in ("llama", "qwen2", "gpt2"):
-            lora = LoraConfig(
-                task_type="CAUSAL_LM", r=4, lora_alpha=8.0, target_modules="all-linear", fan_in_fan_out=name == "gpt2"
-            )
-            adapted = get_peft_model(model, lora)
-            for parameter in adapted.parameters():
-                if parameter.requires_grad:
-                    torch.nn.init.normal_(parameter, std=0.2)
-            adapted.save_pretrained(f"{place}/{name}-peft")
+            _adapt(model, name, f"{place}/{name}-peft")
     for head, outputs in (("value", 1), ("reward", 2)):
         torch.manual_seed(4)
         config = AutoConfig.for_model("llama", **MODELS["llama"][1], num_labels=outputs)
-        _shaken(AutoModelForSequenceClassification.from_config(config).float()).save_pretrained(f"{place}/{head}")
+        model = _shaken(AutoModelForSequenceClassification.from_config(config).float())
+        model.save_pretrained(f"{place}/{head}")
+        _adapt(model, head, f"{place}/{head}-peft")
+    Path(place, "llama", "chat_template.jinja").write_text("{{ messages }}")
+
+
+def _adapt(model: Any, name: str, folder: str) -> None:
+    """Save drawn adapters of a model, and of one that scores its drawn head beside them."""
+    task = "SEQ_CLS" if name in ("value", "reward") else "CAUSAL_LM"
+    lora = LoraConfig(
+        task_type=task, r=4, lora_alpha=8.0, target_modules="all-linear", fan_in_fan_out=name == "gpt2"
+    )
+    adapted = get_peft_model(model, lora)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.2)
+    adapted.save_pretrained(folder)
 
 
 def _shaken(model: Any) -> Any:
@@ -58,11 +68,15 @@ def seen(model: Any, temperature: float = 1.0) -> dict[str, torch.Tensor]:
     }
 
 
-def numbers(folder: str) -> tuple[Any, dict[str, torch.Tensor]]:
+def numbers(folder: str, adapter: str = "") -> tuple[Any, dict[str, torch.Tensor]]:
     """Return a scoring model, and its scores at last tokens and values at all, of output 0."""
     batch = whole_batch()
-    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    given = model.score(model.model(batch.tokens)[0])
+    model: Any = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    inner = model
+    if adapter:
+        model = PeftModel.from_pretrained(model, adapter, is_trainable=True).eval()
+        inner = model.get_base_model()
+    given = inner.score(inner.model(batch.tokens)[0])
     inside = torch.arange(batch.labels.shape[1]) < (batch.lengths - 1)[:, None]
     rows = torch.arange(len(batch.lengths))
     return model, {"scores": given[rows, batch.lengths - 1], "values": given[:, :-1, 0] * inside}

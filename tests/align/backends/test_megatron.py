@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,13 +108,15 @@ def test_bf16_follows_fp32(alone):
         assert got[0] == pytest.approx(wanted[0], abs=0.03)
 
 
-@pytest.mark.parametrize("kind", [0, 1], ids=["weights", "adapters"])
+@pytest.mark.parametrize("kind", [0, 1, 2], ids=["weights", "adapters", "dropout"])
 def test_a_resumed_policy_goes_on_bit_for_bit(alone, kind):
     unbroken, resumed, version, again, equal, size = alone["resume"][kind]
     assert resumed == unbroken
     assert version == again == 4
     assert equal
-    assert (size < 600_000) == (kind == 1)  # of adapters the adapters alone
+    assert (size < 600_000) == (kind > 0)  # of adapters the adapters alone
+    if kind == 2:
+        assert unbroken != alone["resume"][1][0]  # places were dropped, so the random numbers went on too
 
 
 def test_a_step_that_is_not_finite_is_not_applied(alone):
@@ -144,8 +147,29 @@ def test_heads_give_and_learn_what_transformers_does(place, alone, head):
     assert alone[head]["curve"][0][:2] == pytest.approx([loss, norm], rel=1e-5)
 
 
-def test_an_exported_reward_model_scores_in_transformers_as_the_policy(place, alone):
-    assert_seen(alone["reward"]["trained"], {"scores": oracle.numbers(f"{place}/reward-exported")[1]["scores"]})
+@pytest.mark.parametrize(("head", "given"), [("value", "values"), ("reward", "scores")])
+def test_an_exported_head_gives_in_transformers_what_the_policy_gave(place, alone, head, given):
+    assert_seen(alone[head]["trained"], {given: oracle.numbers(f"{place}/{head}-exported")[1][given]})
+
+
+@pytest.mark.parametrize(("head", "given"), [("value", "values"), ("reward", "scores")])
+def test_adapters_of_a_model_with_a_head_are_peft_s_and_bring_the_head(place, alone, head, given):
+    found, folder = alone[f"lora {head}"], f"{place}/{head}"
+    model, wanted = oracle.numbers(folder, f"{folder}-peft")
+    assert_seen(found["loaded"], {given: wanted[given]})
+    first = oracle.step({given: wanted[given]}, head, model.parameters())
+    assert found["curve"][0][:2] == pytest.approx(first, rel=2e-5)
+    assert_seen(found["trained"], {given: oracle.numbers(folder, f"{folder}-adapted/adapter")[1][given]})
+    assert_seen(found["trained"], {given: oracle.numbers(f"{folder}-adapted")[1][given]})  # merged
+
+
+def test_what_lies_beside_the_weights_is_exported_too(place, alone):
+    for folder in ("llama-exported", "llama-adapted"):
+        assert Path(place, folder, "chat_template.jinja").read_text() == "{{ messages }}"
+
+
+def test_a_frozen_policy_gives_the_same_after_it_was_away(alone):
+    assert alone["frozen"] == alone["llama"]["seen"]
 
 
 def test_a_head_that_the_folder_lacks_is_drawn_by_the_seed(alone):
@@ -238,31 +262,36 @@ def test_mistakes_are_refused_in_a_line(alone, mistake, words):
 
 
 TWO: dict[str, dict[str, Any]] = {
-    "tensor": {"model": "llama", "parallel": {"tensor": 2, "sequence": False}, "save": "tensor-saved"},
-    "sequence": {"model": "llama", "parallel": {"tensor": 2}},
-    "pipeline": {"model": "llama", "parallel": {"pipeline": 2}, "save": "pipeline-saved"},
+    "sequence": {"model": "llama", "parallel": {"tensor": 2}, "save": "sequence-saved"},
     "pipeline, interleaved": {
         "model": "llama", "parallel": {"pipeline": 2, "virtual_pipeline": 2}, "batches": {"each": 3},
     },
-    "adapters, interleaved": {"model": "llama", "lora": True, "parallel": {"pipeline": 2, "virtual_pipeline": 2}},
-    "data": {"model": "llama"},
-    "data, packed, one rank idle at last": {"model": "llama", "batches": {"each": 3, "width": 33}},
-    "data, distributed optimizer, overlapping": {
+    "data, distributed optimizer, overlapping, packed, one rank idle at last": {
         "model": "llama", "parallel": {"distributed_optimizer": True, "overlap": True}, "save": "data-saved",
+        "batches": {"each": 3, "width": 33},
     },
-    "tied, scaled, biased, tensor": {"model": "llama, scaled, tied, biased", "parallel": {"tensor": 2}},
     "tied, pipeline": {"model": "qwen2", "parallel": {"pipeline": 2}},
-    "norms of heads, tensor": {"model": "qwen3", "parallel": {"tensor": 2}},
-    "learned positions, tensor": {"model": "gpt2", "parallel": {"tensor": 2}},
     "expert": {"model": "mixtral", "parallel": {"expert": 2}, "experts": True},
-    "adapters, tensor": {"model": "llama", "lora": True, "parallel": {"tensor": 2, "sequence": False}},
-    "adapters, sequence": {"model": "llama", "lora": True, "parallel": {"tensor": 2}},
-    "adapters of GPT-2, tensor": {
+    "adapters of GPT-2, sequence": {
         "model": "gpt2", "lora": True, "parallel": {"tensor": 2}, "export": "gpt2-two", "save": "gpt2-saved",
     },
-    "adapters, pipeline": {"model": "qwen2", "lora": True, "parallel": {"pipeline": 2}},
-    "adapters, data": {"model": "qwen2", "lora": True, "parallel": {"distributed_optimizer": True}},
     "value, sequence": {"model": "value", "head": "value", "parallel": {"tensor": 2}},
+}  # fmt: skip
+MORE: dict[str, dict[str, Any]] = {
+    "tensor": {"model": "llama", "parallel": {"tensor": 2, "sequence": False}, "save": "tensor-saved"},
+    "pipeline": {"model": "llama", "parallel": {"pipeline": 2}, "save": "pipeline-saved"},
+    "data": {"model": "llama"},
+    "tied, scaled, biased, tensor": {"model": "llama, scaled, tied, biased", "parallel": {"tensor": 2}},
+    "norms of heads, tensor": {"model": "qwen3", "parallel": {"tensor": 2}},
+    "learned positions, tensor": {"model": "gpt2", "parallel": {"tensor": 2}},
+    "adapters, tensor": {"model": "llama", "lora": True, "parallel": {"tensor": 2, "sequence": False}},
+    "adapters, sequence": {"model": "llama", "lora": True, "parallel": {"tensor": 2}, "recompute": True},
+    "adapters, pipeline": {"model": "qwen2", "lora": True, "parallel": {"pipeline": 2}},
+    "adapters, interleaved": {"model": "llama", "lora": True, "parallel": {"pipeline": 2, "virtual_pipeline": 2}},
+    "adapters, data": {"model": "qwen2", "lora": True, "parallel": {"distributed_optimizer": True}},
+    "adapters of a head, sequence": {
+        "model": "reward", "head": "reward", "lora": True, "parallel": {"tensor": 2}, "export": "reward-two",
+    },
     "value, tensor": {"model": "value", "head": "value", "parallel": {"tensor": 2, "sequence": False}},
     "reward, pipeline": {"model": "reward", "head": "reward", "parallel": {"pipeline": 2}},
 }  # fmt: skip
@@ -280,14 +309,15 @@ def check_spread(place: str, alone: dict[str, Any], chosen: dict[str, dict[str, 
     ]
     for rank, results in enumerate(ranks.run(world, f"{MODULE}:spread", place, given)):
         for (name, case), found in zip(chosen.items(), results, strict=True):
-            head = case.get("head")
-            one = alone[head] if head else alone[f"lora {case['model']}" if case.get("lora") else case["model"]]
+            one = alone[f"lora {case['model']}" if case.get("lora") else case["model"]]
             where = f"{name}, rank {rank}"
             assert_seen(found["seen"], one["loaded" if case.get("lora") else "seen"])
             assert_curve(found["curve"], one["curve"], where)
             assert_seen(found["trained"], {k: v for k, v in one["trained"].items() if k != "top"}, 2e-4)
             if "weights" in one:
                 assert found["weights"] == one["weights"], where
+            if "together" in one and "queue" in found:
+                assert found["queue"] == [made[0] for made in one["together"]], where
             if "together" in one and "completions" in found:
                 assert [made[0] for made in found["completions"]] == [made[0] for made in one["together"]], where
             for made in found.get("completions", ()):
@@ -300,6 +330,11 @@ def test_two_ranks_are_as_one(place, alone):
     check_spread(place, alone, TWO, 2)
     model = oracle.adapted(f"{place}/gpt2", f"{place}/gpt2-two/adapter")  # gathered from two ranks
     assert_seen(alone["lora gpt2"]["trained"], oracle.seen(model), 2e-4)
+
+
+@pytest.mark.slow  # fourteen cases
+def test_two_ranks_are_as_one_in_all_else(place, alone):
+    check_spread(place, alone, MORE, 2)
 
 
 @pytest.mark.slow  # four ranks

@@ -213,6 +213,9 @@ def test_adapters_of_peft_are_part_of_the_model(kind):
         np.testing.assert_allclose(one.logprobs, forward_logprobs(model, request, one), atol=1e-5)
     bare = TransformersGenerator(llama()).generate(asked, SAMPLING)
     assert not all(map(same, given, bare))
+    if kind == "p_tuning":
+        with pytest.raises(RolloutError, match="has 470 tokens and 5 virtual ones, which with max_tokens 40 is past"):
+            TransformersGenerator(model).generate([Request(np.ones(470, np.int64), 0)], SAMPLING)
 
 
 @pytest.mark.parametrize(
