@@ -24,7 +24,7 @@ Need = Literal["logprobs", "entropy", "candidates", "values", "scores"]
 class Outputs:
     """What a forward pass gives for a micro-batch of n sequences; what was not needed is None.
 
-    Past a sequence's end entries are 0.
+    Past a sequence's end entries are 0; in a training step they may be 0 wherever the batch's mask is False.
     """
 
     logprobs: Tensor | None = None  # float32 (n, t), nats: of token i + 1, at the policy's temperature

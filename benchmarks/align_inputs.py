@@ -30,18 +30,19 @@ class Size:
     layers: int = 4
     ffn: int = 688
     heads: int = 8
-    answer_words: int = 60  # of SFT, median; a third of it in pairs
+    answer_words: int = 48  # of SFT, median; a third of it in pairs
+    even: bool = False  # all sequences of a method have the same number of tokens, so that nothing is padded
     sft_batch: int = 16  # examples a step
     dpo_batch: int = 8  # pairs
     prompts: int = 2  # of GRPO, a step
     group: int = 16  # completions of each; PPO has as many prompts
     new_tokens: int = 64
-    steps: int = 6  # of a timed round
-    online_steps: int = 3
-    first_steps: int = 24  # of the first round, untimed, whose losses are compared
+    steps: int = 4  # of a timed round
+    online_steps: int = 2
+    first_steps: int = 9  # of the first round, untimed, whose losses are compared; of PPO a third
     sft_lr: float = 1e-3
     dpo_lr: float = 1e-4
-    online_lr: float = 3e-4
+    online_lr: float = 1e-3
     beta: float = 0.1  # of DPO
 
     def batch(self, method: str) -> int:
@@ -52,6 +53,10 @@ class Size:
     def rounds(self, method: str) -> int:
         """Return the steps of a timed round."""
         return self.online_steps if method in ("grpo", "ppo") else self.steps
+
+    def first(self, method: str) -> int:
+        """Return the steps of the first round."""
+        return max(self.first_steps // 3, 1) if method == "ppo" else self.first_steps
 
     def rate(self, method: str) -> float:
         """Return the learning rate."""
@@ -69,6 +74,8 @@ def make(folder: Path, size: Size = Size()) -> None:
     folder.mkdir(parents=True)
     words = Words(random.Random(0))
     tokenizer = train_tokenizer(words)
+    if size.even:
+        words.level(tokenizer)
     for name, kind in (("model", LlamaForCausalLM), ("reward", LlamaForSequenceClassification)):
         torch.manual_seed(0)
         config = LlamaConfig(
@@ -99,20 +106,32 @@ class Words:
         syllables = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
         self.words = sorted({"".join(choose.choices(syllables, k=choose.randint(1, 3))) for _ in range(400)})
         self.next = {word: choose.choices(self.words, k=3) for word in self.words}
+        self.even = False
+
+    def level(self, tokenizer: Any) -> None:
+        """Keep to words of two tokens, with the space before them, and to one length."""
+        self.words = [word for word in self.words if len(tokenizer.tokenize(" " + word)) == 2]
+        self.next = {word: self.choose.choices(self.words, k=3) for word in self.words}
+        self.even = True
 
     def follow(self, count: int) -> str:
         """Return an answer of words that may follow each other."""
         said = [self.choose.choice(self.words)]
         while len(said) < count:
             said.append(self.choose.choice(self.next[said[-1]]))
-        return " ".join(said)
+        return self.joined(said)
 
     def any(self, count: int) -> str:
         """Return words in any order."""
-        return " ".join(self.choose.choices(self.words, k=count))
+        return self.joined(self.choose.choices(self.words, k=count))
+
+    def joined(self, said: list[str]) -> str:
+        return "".join(f" {word}" for word in said) if self.even else " ".join(said)
 
     def length(self, median: float) -> int:
-        """Draw a number of words, log-normal."""
+        """Draw a number of words, log-normal; the median where all are even."""
+        if self.even:
+            return round(median)
         return max(2, min(round(self.choose.lognormvariate(0, 0.6) * median), 4 * round(median)))
 
 

@@ -19,7 +19,7 @@ from align.rollout.generator import Request, Sampling
 from align.rollout.transformers import TransformersGenerator
 
 ROWS, STOP = 16, 7
-MODELS = {"3.4 M": (512, 704, 8), "7.3 M": (8192, 704, 8), "7.1 M, 2 key-value heads": (8192, 704, 2)}
+MODELS = {"3.5 M": (512, 704, 8), "7.4 M": (8192, 704, 8), "7.0 M, 2 key-value heads": (8192, 704, 2)}
 CASES = {
     "16 prompts of 32 tokens": "equal",
     "16 prompts of 16 to 47 tokens": "ragged",

@@ -40,7 +40,7 @@ class Waiting:
 
 
 def model() -> Any:
-    """Return the Llama of 3.4 M parameters, with random weights."""
+    """Return the Llama of 3.5 M parameters, with random weights."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)

@@ -124,7 +124,7 @@ def main() -> None:
         drawn = [length for one in found["unknown"] for length in one["lengths"]]
         assert drawn == [length for one in found["static"] for length in one["lengths"]]
         body += [
-            f"\n**A real model**: a Llama of 3.4 M parameters with random weights, `TransformersGenerator`, "
+            f"\n**A real model**: a Llama of 3.5 M parameters with random weights, `TransformersGenerator`, "
             f"{REAL_COUNT} completions, 2 workers of one thread each on this machine's cores. It ends at one of "
             f"{ours.STOPS} of {ours.VOCABULARY} tokens, so lengths are geometric, no heavy tail: median "
             f"{statistics.median(drawn):.0f}, longest {max(drawn)} of at most {REAL_MAX_TOKENS}. Both sides drew the "

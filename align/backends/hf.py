@@ -185,13 +185,15 @@ class HuggingFacePolicy:
             self._outputs(empty(), needs - {"candidates"})
         return found
 
-    def _outputs(self, batch: TokenBatch, needs: frozenset[Need], top_k: int = 0) -> Outputs:
-        """Run the model on a micro-batch."""
+    def _outputs(
+        self, batch: TokenBatch, needs: frozenset[Need], top_k: int = 0, learnt: bool = False
+    ) -> Outputs:
+        """Run the model on a micro-batch. learnt: answers are 0 at tokens outside the mask, and cost nothing."""
         if not needs <= NEEDS[self.head]:
             asked = ", ".join(sorted(needs - NEEDS[self.head]))
             raise AlignSettingsError(f"a policy of head {self.head!r} gives no {asked}")
         assert "weights" not in self._away, "the weights are offloaded"
-        given = inputs(batch, self._now(), self.ranks.device, last=self.head == "reward")
+        given = inputs(batch, self._now(), self.ranks.device, last=self.head == "reward", learnt=learnt)
         answers = self.network(given, virtual=bool(self._now().virtual))
         shape = tuple(batch.labels.shape)
         if self.head == "reward":
@@ -231,7 +233,7 @@ class HuggingFacePolicy:
         with self._dropping():
             for batch in microbatches:
                 given = batch.to(self.ranks.device)
-                share, found = loss(self._outputs(given, loss.needs), given, counts)
+                share, found = loss(self._outputs(given, loss.needs, learnt=True), given, counts)
                 share.backward()
                 total += share.detach()
                 for name, pair in found.items():

@@ -50,8 +50,12 @@ class Limits:
             )
 
 
-def inputs(batch: TokenBatch, limits: Limits, device: torch.device, last: bool = False) -> Inputs:
+def inputs(
+    batch: TokenBatch, limits: Limits, device: torch.device, last: bool = False, learnt: bool = False
+) -> Inputs:
     """Lay a micro-batch out for a model, on its device. last: answers are wanted at each sequence's last token.
+
+    learnt: of tokens that are in the batch's mask alone; prompts need no logits.
 
     However it was laid out, its sequences follow each other without any padding, where the model can take that.
     """
@@ -73,7 +77,7 @@ def inputs(batch: TokenBatch, limits: Limits, device: torch.device, last: bool =
     if last:
         cells, places = starts + lengths - 1, torch.arange(count)
     else:
-        inside = torch.arange(steps, device=lengths.device) < (lengths - 1)[:, None]
+        inside = batch.mask if learnt else torch.arange(steps, device=lengths.device) < (lengths - 1)[:, None]
         places = inside.flatten().nonzero()[:, 0]
         cells = starts[places // steps] + places % steps
     if limits.virtual:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,19 @@ class DistillationMethod(Offline):
         self.rollouts = Rollouts(job, self.policy) if self.settings.on_policy else None
 
     def batch(self, number: int) -> list[Example]:
-        """Return a step's examples; a share of batches the student answers itself."""
+        """Return a step's examples; a share of batches the student answers itself, where there is room for it."""
         given = super().batch(number)
         if self.rollouts is None or self._given(number):
             return given
-        drawn = self.rollouts.draw([prompt_of(one) for one in given], 1, number)
-        return drawn.examples()
+        config = self.job.config
+        prompts = [prompt_of(one) for one in given]
+        room = [len(one.tokens) + config.rollouts.max_tokens <= config.model.max_length for one in prompts]
+        asked = [prompt for prompt, fits in zip(prompts, room) if fits]
+        drawn = iter(self.rollouts.draw(asked, 1, number).sequences() if asked else ())
+        own = (
+            Example(one.id, (replace(next(drawn), token_fields={}),)) if fits else one for one, fits in zip(given, room)
+        )
+        return list(own)
 
     def _given(self, number: int) -> bool:
         draw = np.random.default_rng([self.job.config.training.seed, number]).random()

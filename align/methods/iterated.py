@@ -80,8 +80,9 @@ class Iterated:
         if not self._examples:
             raise DataError(f"phase {at + 1}, {phase.name}: no completion is fit to learn from; {facts}")
         if phase.reference:
-            cache = ReferenceCache()
-            cache.fill(self.policy, [self._examples], self.layout, lambda: None)
+            cache, marks, size = ReferenceCache(), self.job.life.marks, self.job.config.training.global_batch
+            batches = (self._examples[first : first + size] for first in range(0, len(self._examples), size))
+            cache.fill(self.policy, batches, self.layout, lambda: marks.mark(self.number, marks.phase))
             self._examples = cache.annotated(self._examples)
         if self.job.first:
             write_examples(place, self._examples)

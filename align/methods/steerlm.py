@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from align.batch import Example
 from align.data.examples import Prompt, steered
-from align.errors import AlignSettingsError
+from align.errors import AlignSettingsError, DataError
 from align.losses import reduce
 from align.methods.offline import Offline
 from align.methods.online import Online
@@ -43,11 +44,21 @@ class SteerLmMethod(Online):
         return False
 
     def asked(self, prompts: list[Prompt]) -> list[Prompt]:
-        """Return prompts that ask for their records' attributes."""
-        return [replace(one, tokens=self.job.chat.prompt(steered(one.messages, self._wanted(one)))) for one in prompts]
+        """Return prompts that ask for their records' attributes. Raises DataError where one leaves no room for it."""
+        made = [replace(one, tokens=self.job.chat.prompt(steered(one.messages, self._wanted(one)))) for one in prompts]
+        config = self.job.config
+        room = config.model.max_length - config.rollouts.max_tokens
+        for one in made:
+            if len(one.tokens) > room:
+                raise DataError(
+                    f"prompt {one.id} has {len(one.tokens)} tokens with its attributes; model.max_length less "
+                    f"rollouts.max_tokens leaves {room}: raise model.max_length"
+                )
+        return made
 
     def _wanted(self, prompt: Prompt) -> dict[str, float]:
-        return {name: float(prompt.task[name]) for name in self.names}
+        """Return a record's attributes; NaN for one that is not rated."""
+        return {name: float(prompt.task.get(name, math.nan)) for name in self.names}
 
     def advantaged(self, examples: list[Example], drawn: Experience) -> tuple[list[Example], dict[str, float]]:
         """Return an example a prompt, with the wanted shares of its completions; and how far they are off."""
@@ -57,7 +68,8 @@ class SteerLmMethod(Online):
         log_prior = reduce.sequence_sum(stacked(prior, FIELD), masks(prior)).double()
         measured = np.stack([one for (one,) in measure(self.judge, plain, self.layout, of_scores, "sequence")])
         wanted = np.array([list(self._wanted(prompt).values()) for prompt in drawn.prompts])
-        error = torch.from_numpy((measured - wanted) / self.settings.deviation).double()
+        off = np.nan_to_num(measured - wanted)  # what is not asked for is met by all
+        error = torch.from_numpy(off / self.settings.deviation).double()
         log_weight = (log_prior - proposal - 0.5 * (error**2).sum(1)).reshape(-1, self.group_size)
         weights = log_weight.softmax(1)
         made = []
@@ -65,7 +77,7 @@ class SteerLmMethod(Online):
             group = examples[number * self.group_size : (number + 1) * self.group_size]
             made.append(Example(group[0].id, tuple(one.sequences[0] for one in group), {"weights": tuple(row)}))
         spread = float((1 / (weights**2).sum(1)).mean())
-        return made, {"attribute_error": float(np.abs(measured - wanted).mean()), "effective_completions": spread}
+        return made, {"attribute_error": float(np.abs(off[~np.isnan(wanted)]).mean()), "effective_completions": spread}
 
     def _plain(self, drawn: Experience) -> dict[str, Prompt]:
         return {one.id: replace(one, tokens=self.job.chat.prompt(one.messages)) for one in drawn.prompts}

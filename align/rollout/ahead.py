@@ -134,10 +134,9 @@ class _Thread(threading.Thread):
         except BaseException as error:
             self._error = error
 
-    def result(self) -> Work:
+    def result(self) -> Work | None:
         """Wait, and return what was done."""
         self.join()
         if self._error is not None:
             raise self._error
-        assert self._made is not None
         return self._made

@@ -92,19 +92,20 @@ class Work:
 def work(
     requests: Sequence[Request], sampling: Sampling, generator: Generator, store: Any, key: str,
     cut: Sequence[Sequence[int]], tick: Callable[[], None] = lambda: None,
-) -> Work:  # fmt: skip
-    """Complete chunks until the queue is empty. No collective: it may run in a thread.
+) -> Work | None:  # fmt: skip
+    """Complete chunks until the queue is empty. No collective of its own: it may run in a thread.
 
     store: of all workers; key: of this queue, never used before. tick is called after each chunk. What the generator
     refuses is kept for `gather`, so that all ranks hear of it.
 
-    Ranks that share one model, whose passes they make together, are one worker: their generators' `team` is the
-    process group of them. Its first rank pulls for all and keeps what was drawn.
+    Ranks that share one model, whose passes they make together, are one worker, if their generator is a Team: the
+    first takes chunks for all and returns what was drawn, the others None.
     """
-    team = getattr(generator, "team", None)
+    team = generator if isinstance(generator, Team) else None
+    store = team.share(store) if team else store
     began, busy, taken, failed = time.perf_counter(), 0.0, 0, ""
     done: dict[int, Rollout] = {}
-    while not failed and (number := _pull(store, key, team)) < len(cut):
+    while not failed and (number := store.add(key, 1) - 1) < len(cut):
         start = time.perf_counter()
         try:
             made = generator.generate([requests[i] for i in cut[number]], sampling)
@@ -114,27 +115,9 @@ def work(
         busy += time.perf_counter() - start
         taken += 1
         tick()
-    return Work(done if _leads(team) else {}, busy, time.perf_counter() - began, taken, failed)
-
-
-def _pull(store: Any, key: str, team: Any) -> int:
-    """Return the number of the next chunk, the same on all ranks of a team."""
-    if team is None:
-        return int(store.add(key, 1)) - 1
-    import torch
-    import torch.distributed as dist
-
-    number = torch.tensor([store.add(key, 1) - 1 if _leads(team) else 0])
-    dist.broadcast(number, group=team, group_src=0)
-    return int(number)
-
-
-def _leads(team: Any) -> bool:
-    if team is None:
-        return True
-    import torch.distributed as dist
-
-    return bool(dist.get_rank(team) == 0)
+    if team and not team.leads:
+        return None
+    return Work(done, busy, time.perf_counter() - began, taken, failed)
 
 
 @dataclass(frozen=True)
@@ -158,6 +141,12 @@ class Collected:
             "rollout_idle": self.idle,
             "rollout_tokens_per_second": tokens / self.seconds if self.seconds else 0.0,
         }
+
+
+def joined(parts: Sequence[Collected]) -> Collected:
+    """Return what several queues gave, one after another."""
+    busy = tuple(sum(one) for one in zip(*(part.busy_seconds for part in parts), strict=True))
+    return Collected([one for part in parts for one in part.rollouts], busy, sum(part.seconds for part in parts))
 
 
 def gather(mine: Work | None, count: int, group: Any = None) -> Collected:
@@ -210,9 +199,5 @@ def collect(
     watchdog ends them.
     """
     cut = chunks(requests, expected or [0.0] * len(requests), chunk, workers)
-    team = generator if isinstance(generator, Team) else None
-    store = team.share(store) if team else store
     mine = None if generator is None else work(requests, sampling, generator, store, key, cut, tick)
-    if team and not team.leads:
-        mine = None
     return gather(mine, len(requests), group)

@@ -24,7 +24,7 @@ class Other:
 
 
 def base_model(start_from: str, setting: str = "model.start_from") -> str:
-    """Return the Hugging Face folder of a folder or a run. Raises AlignSettingsError, ModelError where there is none."""
+    """Return the Hugging Face folder of a folder or a run. Raises AlignSettingsError, ModelError where it is none."""
     if not start_from:
         raise AlignSettingsError(f"{setting} is empty; name a Hugging Face folder, or a run that handed one on")
     for folder in (start_from, storage.join(start_from, "hf")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,13 +17,15 @@ from align.rewards.reward import Completion
 from align.rollout import parity
 from align.rollout.ahead import Ahead
 from align.rollout.generator import Request, Rollout, Sampling
-from align.rollout.queue import Collected, Lengths, collect
+from align.rollout.queue import Collected, Lengths, collect, joined
 from align.rollout.transfer import hand_over
 from align.run.experience import Experience, requests
-from align.run.generators import open_generator
+from align.run.generators import open_generator, shares
 from align.run.job import Job
 from align.run.measure import gathered
 from align.run.resting import using
+
+PORTION = 64  # chunks of a worker that are completed, rewarded, and then marked
 
 
 class Rollouts:
@@ -32,6 +35,7 @@ class Rollouts:
         given = job.config.rollouts
         self._job, self._actor = job, actor
         self._generator = open_generator(job, actor)
+        self._sends = any(gathered(self._generator is not None and not shares(job, actor)))
         self._sampling = Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k, tuple(job.chat.stop))
         self._rewards = compose(self._specs(), job)
         self._lengths = Lengths()
@@ -49,16 +53,25 @@ class Rollouts:
         return [*config.rewards, *([{"model": {"start_from": model}}] if model else [])]
 
     def draw(self, prompts: Sequence[Prompt], group_size: int, *seeds: object) -> Experience:
-        """Complete each prompt `group_size` times; called by all ranks together, the same on all.
+        """Complete each prompt `group_size` times and reward that; called by all ranks together, the same on all.
 
-        Where they were begun ahead, wait for them.
+        Where they were begun ahead, wait for them. Many are drawn in portions, after each of which the watchdog sees
+        that this rank moves.
         """
         if self._ahead is not None and self._ahead.under_way:
             collected = self._ahead.take()
-        else:
-            collected = self._collect(self._requests(prompts, group_size, *seeds))
-        self._facts = collected.facts()
-        return self._experience(prompts, group_size, collected)
+            self._facts = collected.facts()
+            return self._experience(prompts, group_size, collected)
+        asked, marks = self._requests(prompts, group_size, *seeds), self._job.life.marks
+        each = max(1, PORTION * self._job.config.rollouts.chunk * self._job.placed.workers // group_size)
+        collections, parts = [], []
+        for first in range(0, len(prompts), each):
+            collected = self._collect(asked[first * group_size : (first + each) * group_size])
+            parts.append(self._experience(prompts[first : first + each], group_size, collected))
+            collections.append(collected)
+            marks.mark(marks.step, marks.phase)
+        self._facts = joined(collections).facts()
+        return functools.reduce(Experience.and_then, parts)
 
     def _requests(self, prompts: Sequence[Prompt], group_size: int, *seeds: object) -> list[Request]:
         return requests(prompts, group_size, self._job.config.training.seed, *seeds)
@@ -86,9 +99,13 @@ class Rollouts:
 
     def _hand_over(self) -> None:
         """Give the generator the actor's weights, where they have changed."""
-        if self._given != (version := self._version()):
+        if self._given == (version := self._version()):
+            return
+        if self._sends:
             hand_over(self._actor, self._generator, self._job.placed)
-            self._given = version
+        elif self._generator is not None:
+            self._generator.update((), version)
+        self._given = version
 
     def begin(self, prompts: Sequence[Prompt], group_size: int, *seeds: object) -> None:
         """Begin to complete prompts with today's weights, on ranks that do nothing else; `draw` waits for them."""

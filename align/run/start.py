@@ -67,45 +67,62 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
         "seed": config.training.seed,
         "other models": {one.setting: f"{one.folder} ({fingerprint(one.folder)})" for one in models.others(config)},
     }
-    training = config.training
-    lines = (
+    return Prepared(config, about, (*_told(config, parameters, why, machine, about["other models"]), *data.describe()))
+
+
+def _told(config: Config, parameters: int, why: str, machine: Machine, others: Mapping[str, str]) -> list[str]:
+    """Return what would run, in lines."""
+    from align.rollout.placement import describe, roles
+
+    model, training, ranks = config.model, config.training, config.parallel.ranks
+    assert ranks is not None
+    peft = f", {model.peft.kind}" if model.peft else ""
+    return [
         f"method     {config.method}",
-        f"model      {model.start_from}, {parameters / 1e6:,.2f} M parameters" + _with(model.peft),
+        f"model      {model.start_from}, {parameters / 1e6:,.1f} M parameters{peft}",
+        *(f"and        {setting} {folder}" for setting, folder in others.items()),
         why.replace("backend", "backend   ", 1),
-        f"machine    {machine}; {config.parallel.ranks} ranks",
-        *data.describe(),
+        f"machine    {machine}; {ranks} ranks",
+        *(f"placement  {line}" for line in describe(roles(config.placement, ranks), ranks)),
         f"steps      {training.steps:,} of {training.global_batch} examples, {training.micro_tokens:,} tokens a pass",
-    )
-    return Prepared(config, about, lines)
+    ]
 
 
 def check(config: Config) -> None:
     """Refuse settings that do not go together. Raises AlignSettingsError."""
     from align.rewards.compose import KINDS, compose
-    from align.rollout.generator import Sampling
     from align.rollout.placement import roles
-    from align.rollout.sampling import check as check_sampling
-    from align.rollout.sampling import refuse_biased
     from align.run.data import kind
 
-    given = config.rollouts
-    if kind(config) == "prompts":
-        sampling = Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k)
-        check_sampling(sampling)
-        refuse_biased(sampling, config.method)
-        if config.method in REWARDED and not config.rewards and not getattr(config.settings, "reward_model", ""):
-            raise AlignSettingsError(
-                f"{config.method} has nothing to reward completions by: give rewards, a list such as [{{math: {{}}}}]. "
-                f"Rewards: {', '.join(KINDS)}"
-            )
-    compose([one for one in config.rewards if not (isinstance(one, dict) and "model" in one)])
-    ranks = config.parallel.ranks
+    settings, given, ranks = config.settings, config.rollouts, config.parallel.ranks
     assert ranks is not None
+    if kind(config) == "prompts" or getattr(settings, "on_policy", 0):
+        _check_completing(config)
+    if config.method in REWARDED and not config.rewards and not getattr(settings, "reward_model", ""):
+        raise AlignSettingsError(
+            f"{config.method} has nothing to reward completions by: give rewards, a list such as [{{math: {{}}}}]. "
+            f"Rewards: {', '.join(KINDS)}"
+        )
+    compose([one for one in config.rewards if not (isinstance(one, dict) and "model" in one)])
     if given.asynchronous and config.method not in AHEAD:
         raise AlignSettingsError(
             f"rollouts.asynchronous is for {', '.join(AHEAD)}, which weigh stale completions; {config.method} does not"
         )
     roles(config.placement, ranks, given.asynchronous)
+
+
+def _check_completing(config: Config) -> None:
+    """Refuse sampling that completes nothing, or that biases the method."""
+    from align.rollout.generator import Sampling
+    from align.rollout.sampling import check as check_sampling
+    from align.rollout.sampling import refuse_biased
+
+    given = config.rollouts
+    sampling = Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k)
+    check_sampling(sampling)
+    refuse_biased(sampling, config.method)
+    if config.model.peft and config.model.peft.kind == "p_tuning":
+        raise AlignSettingsError(f"{config.method} completes prompts, which p_tuning's virtual tokens are no part of")
 
 
 def open_chat(config: Config) -> Chat:

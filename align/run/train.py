@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from align.config import Config
+from align.data.chat import Chat
 from align.methods import open_method
 from align.methods.method import Method
 from align.run.checkpoints import FOLDER, Checkpoints
@@ -16,6 +17,7 @@ from align.run.data import RunData
 from align.run.guard import Guard
 from align.run.job import Job
 from align.run.log import AlignLine, AlignValidation
+from align.run.measure import gathered
 from align.run.samples import SampleTable
 from align.run.start import about, open_chat
 from millrace import storage
@@ -34,7 +36,7 @@ def train(config: Config, folder: str, life: Life) -> None:
 
     torch.manual_seed(config.training.seed + life.place.rank)  # of dropout
     chat, groups = open_chat(config), placed(config.placement, life.place, config.rollouts.asynchronous)
-    data = RunData(config, chat, storage.join(folder, "work", "data"))
+    data = _data(config, chat, storage.join(folder, "work", "data"), life.place.rank == 0)
     table = SampleTable(folder) if life.place.rank == 0 else None
     job = Job(config, folder, life, chat, data, groups, Record(), table)
     method = open_method(job)
@@ -59,6 +61,13 @@ def train(config: Config, folder: str, life: Life) -> None:
         run = Run(job, method, checkpoints, state)
         if run.train():
             run.hand_on()
+
+
+def _data(config: Config, chat: Chat, cache: str, first: bool) -> RunData:
+    """Read the data: one rank makes tokens of them, where that was not done, and the others find those."""
+    made = RunData(config, chat, cache) if first else None
+    gathered(None)
+    return made or RunData(config, chat, cache)
 
 
 class Run:

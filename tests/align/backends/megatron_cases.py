@@ -38,7 +38,7 @@ class Everything:
         nll, mask = -outputs.logprobs * batch.mask, batch.mask
         extra = 0.3 * outputs.entropy - 0.2 * outputs.candidates.sum(-1).sin()
         total = (nll + extra * mask).sum() / counts["tokens"]
-        whole = (outputs.logprobs.sum(1) * mask.any(1)).sum().detach()
+        whole = ((outputs.logprobs * mask).sum(1) * mask.any(1)).sum().detach()
         return total, {"nll": (nll.sum().detach(), mask.sum()), "whole": (whole, mask.any(1).sum())}
 
 

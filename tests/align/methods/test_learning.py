@@ -40,7 +40,7 @@ def test_a_reward_models_scores_are_learnt(base, tmp_path):
     sections = {**ONLINE, "rewards": [], "ppo": {"reward_model": scorer, "group_size": 4, "critic_lr": 1e-2}}
     run(configuration("ppo", base, data(tmp_path, "prompts"), **sections), tmp_path)
     assert steps(tmp_path, "reward")[0] < 2
-    assert steps(tmp_path, "validation/reward")[-1] > 3.5
+    assert steps(tmp_path, "validation/reward")[-1] > 3.2
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_reward_models_scores_are_learnt(base, tmp_path):
     [
         ("dpo", "preference", {}),
         ("dpo", "preference", {"dpo": {"loss": "simpo"}}),
-        ("dpo", "preference", {"peft": {"kind": "lora"}}),
+        ("dpo", "preference", {"model": {"peft": {"kind": "lora"}}}),
         ("kto", "kto", {}),
         ("reward_model", "preference", {}),
     ],

@@ -196,9 +196,18 @@ def queue(store: Any) -> dict[str, Any]:
 def team(store: Any) -> dict[str, Any]:
     """Two ranks with one model between them complete the same chunks, in step."""
 
+    class Told:
+        def add(self, key: str, amount: int) -> int:
+            number = torch.tensor([store.add(key, amount) if dist.get_rank() == 0 else 0])
+            dist.broadcast(number, 0)
+            return int(number)
+
     class Shared(TransformersGenerator):
-        team = dist.group.WORLD
+        leads = dist.get_rank() == 0
         seen = 0
+
+        def share(self, _: Any) -> Any:
+            return Told()
 
         def generate(self, requests: Any, sampling: Any) -> Any:
             seeds = torch.tensor([sum(one.seed for one in requests)])
@@ -208,9 +217,14 @@ def team(store: Any) -> dict[str, Any]:
             return super().generate(requests, sampling)
 
     wanted, generator = requests(10, seed=4), Shared(llama())
-    given = collect(wanted, SAMPLING, generator, store, "team", chunk=3, workers=1)
+    given = collect(wanted, SAMPLING, generator, store, "team", chunk=3, workers=2)
     expected = TransformersGenerator(llama()).generate(wanted, SAMPLING)
-    return {"same": all(map(same, given.rollouts, expected)), "chunks": generator.seen, "taken": store.add("team", 0)}
+    return {
+        "same": all(map(same, given.rollouts, expected)),
+        "chunks": generator.seen == len(chunks(wanted, [0.0] * 10, 3, 2)),
+        "looks": store.add("team", 0) - generator.seen,
+        "workers": len(given.busy_seconds),
+    }
 
 
 def handed_over() -> dict[str, Any]:

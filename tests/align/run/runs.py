@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,10 @@ def data(folder: Path, kind: str) -> str:
     return str(place)
 
 
-def configuration(method: str, model: str, path: str, **sections: Any) -> Config:
+def configuration(method: str, start_from: str, path: str, **sections: Any) -> Config:
     """Return a configuration of a short run; sections change single settings."""
     defaults: dict[str, dict[str, Any]] = {
-        "model": {"start_from": model, "max_length": 96},
+        "model": {"start_from": start_from, "max_length": 96},
         "data": {"path": path},
         "training": {"steps": 4, "global_batch": 4, "micro_tokens": 256},
         "optimizer": {"lr": 1e-3, "schedule": "constant"},
@@ -62,8 +63,6 @@ def configuration(method: str, model: str, path: str, **sections: Any) -> Config
         "rollouts": {"max_tokens": 8},
         "parallel": {"ranks": 1},
     }  # fmt: skip
-    if "peft" in sections:
-        defaults["model"]["peft"] = sections.pop("peft")
     given: dict[str, Any] = {name: {**values, **sections.pop(name, {})} for name, values in defaults.items()}
     return build(Config, {"method": method, **given, **sections})
 
@@ -96,10 +95,8 @@ def run(config: Config, folder: Path, kill_in: int = 0, signal_in: int = 0, life
     if life.place.world > 1:
         torch.distributed.barrier()
     given = json.loads((folder / "run.json").read_text())["config"]
-    try:
+    with suppress(Killed):
         train(build(Config, given), str(folder), life)
-    except Killed:
-        pass
     return folder
 
 

@@ -21,9 +21,8 @@ def test_layouts_come_to_the_same(method, kind, layout, base, other, tmp_path):
     large = {"training": {"steps": 3, "micro_tokens": 4096}}
     given = LAYOUTS[layout]
     first = run(configuration(method, base, path, **sections, **large), tmp_path / "first")
-    second = run(
-        configuration(method, base, path, **sections, **{**large, **given} | _with_path(given, path)), tmp_path / "second"
-    )  # fmt: skip
+    sections |= {**large, **given, **_with_path(given, path)}
+    second = run(configuration(method, base, path, **sections), tmp_path / "second")
     for name in ("loss", "grad_norm"):
         assert steps(second, name) == pytest.approx(steps(first, name), rel=2e-4, abs=1e-6)
     before, after = weights(first), weights(second)

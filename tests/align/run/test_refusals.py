@@ -47,11 +47,11 @@ def test_a_folder_of_another_run_is_refused_before_anything_is_overwritten(
     before = (folder / "run.json").read_bytes()
     given = {
         "method": ("distillation", base, path, {"distillation": {"teacher": other}}), "model": ("sft", other, path, {}),
-        "data": ("sft", base, fewer(path, tmp_path), {}), "peft": ("sft", base, path, {"peft": {}}),
+        "data": ("sft", base, fewer(path, tmp_path), {}), "peft": ("sft", base, path, {"model": {"peft": {}}}),
         "global_batch": ("sft", base, path, {"training": {"global_batch": 8}}),
     }  # fmt: skip
     method, model, place, sections = given[change]
-    with pytest.raises(CheckpointError, match=f"step-0000000. is of another run: .*{words}"):
+    with pytest.raises(CheckpointError, match=rf"step-0000000\d is of another run: .*{words}"):
         run(configuration(method, model, place, **sections), folder)
     assert (folder / "run.json").read_bytes() == before
 
@@ -70,7 +70,7 @@ def test_a_rank_refuses_a_checkpoint_of_another_run_too(started):
     told = json.loads((folder / "run.json").read_text())
     try:
         (folder / "run.json").write_text(json.dumps(told | {"about": told["about"] | {"data": "other"}}))
-        with pytest.raises(CheckpointError, match="data [0-9a-f]+ in the checkpoint, other in the configuration"):
+        with pytest.raises(CheckpointError, match=r"data [0-9a-f]+ in the checkpoint, other in the configuration"):
             train(build(Config, told["config"]), str(folder), alone())
     finally:
         (folder / "run.json").write_text(json.dumps(told))
@@ -125,7 +125,7 @@ def test_a_teacher_of_another_vocabulary_is_refused_naming_both(base, tmp_path):
 
 def test_a_reward_model_is_a_sequence_classifier(base, other, tmp_path):
     path = data(tmp_path, "prompts")
-    words = "ppo.reward_model .* is LlamaForCausalLM: a reward model is a ...ForSequenceClassification"
+    words = r"ppo.reward_model .* is LlamaForCausalLM: a reward model is a \.\.\.ForSequenceClassification"
     with pytest.raises(ModelError, match=words):
         ready("ppo", base, path, ppo={"reward_model": other})
     with pytest.raises(ModelError, match=r"rewards\[0\].model.start_from .* is LlamaForCausalLM"):
@@ -139,13 +139,13 @@ def test_a_critic_may_be_of_another_size_but_not_of_another_tokenizer(base, othe
     path = data(tmp_path, "prompts")
     run(configuration("ppo", base, path, **PATTERN, ppo={"critic": other}), tmp_path)
     assert len(steps(tmp_path, "critic/loss")) == 4
-    with pytest.raises(ModelError, match="ppo.critic .* has another tokenizer"):
+    with pytest.raises(ModelError, match=r"ppo.critic .* has another tokenizer"):
         ready("ppo", base, path, **PATTERN, ppo={"critic": foreign})
 
 
 def test_a_folder_without_a_model_is_refused_by_the_setting_that_names_it(base, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match="distillation.teacher .*empty is no Hugging Face folder .* holds nothing"):
+    with pytest.raises(ModelError, match=r"distillation.teacher .*empty is no Hugging Face folder .* holds nothing"):
         ready("distillation", base, data(tmp_path, "messages"), distillation={"teacher": str(tmp_path / "empty")})
 
 

@@ -3,63 +3,78 @@
 import gc
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
-from align.run.resting import Resting, using, within
-from align.run.start import prepare, write
-from tests.align.run.runs import CPU, configuration, data, lines, run, same
+from align.batch import Example, TokenSequence
+from align.layout import padded
+from align.objectives import SftLoss, counts
+from align.rollout.placement import placed
+from align.run.data import RunData
+from align.run.job import Job
+from align.run.resting import using, within
+from align.run.start import open_chat, prepare
+from pretrain.run.watch import Record
+from tests.align.run.runs import CPU, alone, configuration, data, lines, run, same
 
-
-class Moves:
-    """A policy's memory alone: where its parts are, and how often they moved."""
-
-    def __init__(self):
-        self.head, self.data_rank, self.data_ranks, self.version = "lm", 0, 1, 0
-        self.told = []
-
-    def offload(self, *parts):
-        self.told.append(("off", *parts))
-
-    def onload(self, *parts):
-        self.told.append(("on", *parts))
-
-    def logprobs(self, batches, **asked):
-        self.told.append("logprobs")
-        return []
-
-    def train_step(self, *given):
-        self.told.append("step")
-        return None
+EXAMPLE = Example("one", (TokenSequence(np.arange(10, 18), np.arange(8) > 3),))
 
 
-def test_a_model_alone_never_moves():
-    from weakref import WeakSet
+@pytest.fixture
+def job(base, tmp_path):
+    """Return a job, which opens policies."""
+    prepared = prepare(configuration("sft", base, data(tmp_path, "messages")), CPU)
+    config, life = prepared.config, alone()
+    chat = open_chat(config)
+    return Job(config, str(tmp_path), life, chat, RunData(config, chat), placed(config.placement, life.place), Record())
 
-    one = Resting(Moves(), WeakSet())
-    one.logprobs([])
-    one.train_step([], None, {})
-    assert one.policy.told == ["logprobs", "step"]
+
+def is_there(policy, *parts):
+    """Tell whether a policy's parts are on the device: what is computed without them is our own mistake."""
+    own, batches = within(policy), [padded([EXAMPLE])]
+    try:
+        own.logprobs(batches)
+        if "optimizer" in parts:
+            own.train_step(batches, SftLoss(), counts([EXAMPLE]))
+    except AssertionError as error:
+        return "offloaded" not in str(error)
+    return True
 
 
-def test_of_two_models_only_what_is_used_is_on_the_device():
-    from weakref import WeakSet
+def test_a_model_alone_never_moves(job):
+    one = job.policy("actor", optimizer=job.config.optimizer)
+    one.logprobs([padded([EXAMPLE])])
+    assert is_there(one, "weights", "optimizer")
 
-    held = WeakSet()
-    one, two = Resting(Moves(), held), Resting(Moves(), held)
-    assert one.policy.told == two.policy.told == [("off",)]
-    one.logprobs([])
-    assert one.policy.told[1:] == [("on", "weights"), "logprobs", ("off",)]
+
+def test_of_two_models_only_what_is_used_is_on_the_device(job):
+    one, two = job.policy("actor", optimizer=job.config.optimizer), job.policy("reference")
+    assert not is_there(one)
+    assert not is_there(two)
+    before = one.logprobs([padded([EXAMPLE])])[0].logprobs
+    assert torch.equal(two.logprobs([padded([EXAMPLE])])[0].logprobs, before)
+    assert one.train_step([padded([EXAMPLE])], SftLoss(), counts([EXAMPLE])).applied
+    assert not is_there(one)
     with using(one, "weights"):
-        one.logprobs([])
-        one.train_step([], None, {})
-        assert one.policy.told[4:] == [("on", "weights"), "logprobs", ("on", "optimizer"), "step"]
-    assert one.policy.told[-1] == ("off",)
-    assert two.policy.told == [("off",)]
+        assert is_there(one, "weights")
+        assert not is_there(one, "optimizer")
+        with using(one):
+            assert is_there(one, "weights", "optimizer")
+        assert is_there(one, "weights", "optimizer")  # it rests when the outer block ends
+    assert not is_there(one)
     del two
     gc.collect()
-    one.train_step([], None, {})
-    one.train_step([], None, {})
-    assert one.policy.told[-3:] == [("on", "weights", "optimizer"), "step", "step"]  # its neighbour is gone
+    one.logprobs([padded([EXAMPLE])])
+    assert is_there(one)  # its neighbour is gone
+
+
+def test_without_offloading_policies_are_the_backends_own(job):
+    job.config = replace(job.config, placement=replace(job.config.placement, offload=False))
+    one, two = job.policy("actor"), job.policy("reference")
+    assert one is within(one)
+    assert is_there(one)
+    assert is_there(two)
 
 
 @pytest.mark.parametrize("method", ["ppo", "grpo"])
@@ -73,23 +88,3 @@ def test_runs_with_and_without_offloading_are_the_same(method, base, tmp_path):
     )
     assert lines(resting) == lines(staying)
     assert same(resting, staying)
-
-
-def test_policies_of_a_job_rest_where_offloading_is_asked_for(base, tmp_path):
-    from align.run.data import RunData
-    from align.run.job import Job
-    from align.run.start import open_chat
-    from align.rollout.placement import placed
-    from pretrain.run.watch import Record
-    from tests.align.run.runs import alone
-
-    prepared = prepare(configuration("sft", base, data(tmp_path, "messages")), CPU)
-    write(prepared, str(tmp_path))
-    life, config = alone(), prepared.config
-    chat = open_chat(config)
-    for offload in (True, False):
-        given = replace(config, placement=replace(config.placement, offload=offload))
-        job = Job(given, str(tmp_path), life, chat, RunData(given, chat), placed(given.placement, life.place), Record())
-        policy = job.policy("actor")
-        assert isinstance(policy, Resting) == offload
-        assert within(policy).settings.optimizer is None

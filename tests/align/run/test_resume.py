@@ -12,7 +12,7 @@ REWARDS = {"rewards": [{"pattern": {"tokens": list(range(20, 60))}}]}
 EVERY_TWO = {"checkpoint": {"every_steps": 2}}
 CASES = {
     "sft": ("sft", "messages", {"training": {"steps": 6, "global_batch": 6}}),  # 16 examples: 2 of 3 steps an epoch
-    "sft with adapters": ("sft", "messages", {"peft": {"kind": "lora", "dropout": 0.2}}),
+    "sft with adapters": ("sft", "messages", {"model": {"peft": {"kind": "lora", "dropout": 0.2}}}),
     "dpo": ("dpo", "preference", {"training": {"steps": 6, "global_batch": 6}, "data": {"validation_share": 0.2}}),
     "kto": ("kto", "kto", {}),
     "grpo": ("grpo", "prompts", {**REWARDS, "grpo": {"beta": 0.1, "minibatches": 2, "epochs": 2}}),

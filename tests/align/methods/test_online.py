@@ -1,0 +1,138 @@
+"""What methods do with completions of their own, beside learning."""
+
+import numpy as np
+import pytest
+
+from align.errors import AlignSettingsError, DataError, RolloutError
+from tests.align.methods import scorers
+from tests.align.run.runs import configuration, data, lines, run, same, steps, weights
+
+WANTED = range(20, 60)
+REWARDS = {"rewards": [{"pattern": {"tokens": list(WANTED)}}]}
+TWO = {"training": {"steps": 2}}
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"rollouts": {"temperature": 0.5}},
+        {"model": {"precision": "bf16"}},
+        {"model": {"peft": {"kind": "lora"}}},
+        {"model": {"peft": {"kind": "ia3"}}},
+        {"model": {"peft": {"kind": "adapter"}}},
+        {"placement": {"offload": False}, "grpo": {"epochs": 2}},
+    ],
+    ids=str,
+)
+def test_generator_and_trainer_are_one_model(sections, base, tmp_path):
+    run(configuration("grpo", base, data(tmp_path, "prompts"), **REWARDS, **TWO, **sections), tmp_path)
+    limit = 1.01 if "precision" in sections.get("model", {}) else 1 + 1e-5
+    errors = steps(tmp_path, "ratio_error")
+    assert errors[0] <= limit
+    assert sections.get("grpo") or errors[1] <= limit
+
+
+def test_engines_that_disagree_stop_the_run(base, tmp_path):
+    sections = {**REWARDS, **TWO, "rollouts": {"max_ratio_error": 1.0}}  # no engines agree to the last bit
+    words = r"disagree at the same weights \(version \d\): .* over rollouts.max_ratio_error 1"
+    with pytest.raises(RolloutError, match=words):
+        run(configuration("grpo", base, data(tmp_path, "prompts"), **sections), tmp_path)
+
+
+@pytest.mark.parametrize("method", ["grpo", "ppo"])
+def test_completions_that_hit_the_limit_teach_nothing_where_they_are_left_out(method, base, tmp_path):
+    from safetensors.torch import load_file
+
+    sections = {method: {"mask_unfinished": True}, "rollouts": {"max_tokens": 1}, **REWARDS, **TWO}
+    run(configuration(method, base, data(tmp_path, "prompts"), **sections), tmp_path)
+    assert steps(tmp_path, "finished") == [0, 0]
+    assert steps(tmp_path, "grad_norm") == [0, 0]
+    before, after = load_file(f"{base}/model.safetensors"), weights(tmp_path)
+    assert all(after[name].equal(tensor) for name, tensor in before.items())
+
+
+def test_prompts_that_say_nothing_are_drawn_again(base, tmp_path):
+    sections = {"grpo": {"dynamic_sampling": True, "group_size": 2}, "rollouts": {"max_tokens": 2}, **REWARDS}
+    run(configuration("grpo", base, data(tmp_path, "prompts"), **sections), tmp_path)
+    assert max(steps(tmp_path, "draws")) > 1
+    assert steps(tmp_path, "silent") == [0] * 4
+    assert all(0 < share <= 1 for share in steps(tmp_path, "acceptance"))
+
+
+def test_a_task_all_prompts_are_silent_on_is_refused(base, tmp_path):
+    sections = {"grpo": {"dynamic_sampling": True, "max_draws": 2}, "rewards": [{"pattern": {"text": "never there"}}]}
+    with pytest.raises(RolloutError, match="in 64 completions of 2 batches no prompt earned rewards that differ"):
+        run(configuration("grpo", base, data(tmp_path, "prompts"), **sections), tmp_path)
+
+
+def test_overlong_completions_lose_what_is_said(base, tmp_path):
+    run(configuration("grpo", base, data(tmp_path, "prompts"), **REWARDS, **TWO, grpo={"overlong": 4}), tmp_path)
+    for line in (line for line in lines(tmp_path) if "lr" in line):
+        assert line["reward"] == pytest.approx(line["reward/pattern"] + line["reward/overlong"])
+        assert line["reward/overlong"] == pytest.approx(-1, abs=0.3)  # almost all hit the limit
+
+
+def test_a_server_completes_prompts_as_the_trainer_does(base, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    from align.rollout.engines import VLLM
+    from tests.align.rollout.server import Server
+
+    sections = {**REWARDS, "grpo": {"group_size": 2}, "training": {"steps": 3, "global_batch": 2}}
+    path = data(tmp_path, "prompts")
+    own = run(configuration("grpo", base, path, **sections), tmp_path / "own")
+    with Server(AutoModelForCausalLM.from_pretrained(base), VLLM) as server:
+        sections["rollouts"] = {"engine": "http", "url": server.url}
+        run(configuration("grpo", base, path, **sections), tmp_path / "served")
+        assert server.asked["/collective_rpc"] == 4  # the beginning, and after each step
+    served = tmp_path / "served"
+    assert steps(served, "reward") == pytest.approx(steps(own, "reward"))
+    assert max(steps(served, "ratio_error")) < 1 + 1e-5
+
+
+def test_a_student_answers_itself_where_there_is_room(base, other, tmp_path):
+    path = data(tmp_path, "messages")
+    given = {"distillation": {"teacher": other}}
+    own = {"distillation": {"teacher": other, "on_policy": 1.0}}
+    first = run(configuration("distillation", base, path, **TWO, **given), tmp_path / "given")
+    none = run(configuration("distillation", base, path, **TWO, **own, rollouts={"max_tokens": 96}), tmp_path / "none")
+    second = run(configuration("distillation", base, path, **TWO, **own), tmp_path / "own")
+    assert same(first, none)
+    assert not same(first, second)
+
+
+def test_the_best_of_a_prompts_completions_are_kept(base, tmp_path):
+    sections = {"rejection_sampling": {"group_size": 8, "min_reward": 0.2}, **REWARDS, **TWO}
+    run(configuration("rejection_sampling", base, data(tmp_path, "prompts"), **sections), tmp_path)
+    (reward,), (kept,), (acceptance,) = (steps(tmp_path, name) for name in ("reward", "kept_reward", "acceptance"))
+    assert kept > max(reward, 0.2)
+    assert 0 < acceptance <= 1 / 8
+    sections["rejection_sampling"]["min_reward"] = 2.0
+    with pytest.raises(DataError, match="phase 1, iteration 1: no completion is fit to learn from"):
+        run(configuration("rejection_sampling", base, data(tmp_path, "prompts"), **sections), tmp_path / "none")
+
+
+def test_attributes_that_leave_no_room_for_a_completion_are_refused(base, tmp_path):
+    scorer = scorers.last_token(tmp_path / "scorer", WANTED, outputs=2)
+    sections = {"steerlm": {"version": 2, "reward_model": scorer}, "model": {"max_length": 48}, **TWO}
+    with pytest.raises(DataError, match=r"prompt \S+ has \d+ tokens with its attributes; .* leaves 40"):
+        run(configuration("steerlm", base, data(tmp_path, "helpsteer"), **sections), tmp_path)
+
+
+def test_an_attribute_that_is_not_rated_asks_for_nothing(base, tmp_path):
+    scorer = scorers.last_token(tmp_path / "scorer", WANTED, outputs=2)
+    path = tmp_path / "rated.jsonl"
+    path.write_text(
+        '{"prompt": "say fox", "response": "fox", "helpfulness": 4, "verbosity": 1}\n'
+        '{"prompt": "say dog", "response": "dog", "helpfulness": 4}\n'
+    )
+    sections = {"steerlm": {"version": 2, "reward_model": scorer}, "training": {"steps": 2, "global_batch": 2}}
+    run(configuration("steerlm", base, str(path), **sections), tmp_path)
+    assert np.isfinite(steps(tmp_path, "attribute_error")).all()
+    assert steps(tmp_path, "skipped") == [False, False]
+
+
+def test_p_tuning_completes_nothing(base, tmp_path):
+    sections = {**REWARDS, "model": {"peft": {"kind": "p_tuning"}}}
+    with pytest.raises(AlignSettingsError, match="grpo completes prompts, which p_tuning's virtual tokens"):
+        run(configuration("grpo", base, data(tmp_path, "prompts"), **sections), tmp_path)
