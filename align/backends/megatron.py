@@ -38,7 +38,7 @@ PARTS: tuple[Part, ...] = ("weights", "optimizer")
 class MegatronPolicy:
     """A Hugging Face folder of a known family as a policy, shared by all ranks of the process group.
 
-    Ranks of one data rank give the same micro-batches. Of a pass all are padded to the longest one's length.
+    Ranks of one data rank give the same micro-batches. Through a pipeline all are padded to the longest one's length.
     """
 
     def __init__(self, settings: PolicySettings):
@@ -114,7 +114,7 @@ class MegatronPolicy:
         parallel = self.config.parallel
         multiple = (parallel.tensor or 1) if parallel.sequence else 1
         count = (parallel.pipeline or 1) if parallel.virtual_pipeline > 1 else 1
-        return rows(batches, multiple, count, torch.cuda.current_device())
+        return rows(batches, multiple, (parallel.pipeline or 1) > 1, count, torch.cuda.current_device())
 
     def _forward(self, use: Any, given: Iterator[Row], chunk: Any) -> tuple[Tensor, Any]:
         row = next(given)

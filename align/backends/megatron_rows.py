@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,35 +18,55 @@ from pretrain.mcore.vocabulary import logprobs, most_likely
 
 @dataclass(frozen=True)
 class Row:
-    """A micro-batch as one row of documents; all rows of a pass are equally long, as the pipeline asks for."""
+    """A micro-batch as one row of documents, its sequences one after another."""
 
     tokens: Tensor  # int64 (1, length)
     positions: Tensor  # int64 (1, length): in the document
     bounds: Tensor  # int32 (documents + 1,)
-    batch: TokenBatch
+    batch: TokenBatch  # whose places are those in the row
     real: bool = True  # False: a filler of an interleaved pipeline, which wants a multiple of its ranks
 
 
-def rows(batches: Sequence[TokenBatch], multiple: int, count: int, device: torch.device | str) -> list[Row]:
-    """Lay micro-batches out: `multiple` divides their length, `count` their number."""
-    length = -(-max(batch.tokens.numel() for batch in batches) // multiple) * multiple
-    made = [_row(batch.to(device), length) for batch in batches]
-    filler = Row(made[0].tokens, made[0].positions, made[0].bounds, made[0].batch, real=False)
+def rows(
+    batches: Sequence[TokenBatch], multiple: int, alike: bool, count: int, device: torch.device | str
+) -> list[Row]:
+    """Lay micro-batches out: `multiple` divides their length, `count` their number.
+
+    alike: all equally long, which a pipeline asks for. Cells of no sequence are left out, so that without these no
+    token is computed in vain.
+    """
+    joined = [_joined(batch) for batch in batches]
+    lengths = [-(-batch.tokens.numel() // multiple) * multiple for batch in joined]
+    made = [
+        _row(batch, max(lengths) if alike else length, device) for batch, length in zip(joined, lengths, strict=True)
+    ]
+    filler = dataclasses.replace(made[0], real=False)
     return made + [filler] * (-len(made) % count)
 
 
-def _row(batch: TokenBatch, length: int) -> Row:
-    padding = length - batch.tokens.numel()
-    tokens, positions = (
-        torch.nn.functional.pad(each.reshape(1, -1), (0, padding)) for each in (batch.tokens, batch.positions)
+def _joined(batch: TokenBatch) -> TokenBatch:
+    """Return the same micro-batch as one row without padding."""
+    order = batch.starts.argsort()
+    pieces = zip(batch.starts[order].tolist(), batch.lengths[order].tolist(), strict=True)
+    cells = torch.cat([torch.arange(start, start + length) for start, length in pieces])
+    ends = batch.lengths[order].cumsum(0)
+    starts = torch.empty_like(batch.starts)
+    starts[order] = ends - batch.lengths[order]
+    return dataclasses.replace(
+        batch,
+        tokens=batch.tokens.flatten()[cells][None],
+        positions=batch.positions.flatten()[cells][None],
+        cu_seqlens=torch.cat([ends.new_zeros(1), ends]).int(),
+        starts=starts,
     )
+
+
+def _row(batch: TokenBatch, length: int, device: torch.device | str) -> Row:
+    padding = length - batch.tokens.numel()
+    tokens, positions = (torch.nn.functional.pad(each, (0, padding)) for each in (batch.tokens, batch.positions))
     ends = batch.cu_seqlens
     bounds = torch.cat([ends, ends.new_full((1,), length)]) if padding else ends
-    # cells of no sequence may count on past the positions a model has learnt
-    inside = torch.zeros_like(tokens, dtype=torch.bool)
-    for start, size in zip(batch.starts.tolist(), batch.lengths.tolist(), strict=True):
-        inside[0, start : start + size] = True
-    return Row(tokens, positions * inside, bounds, batch)
+    return Row(tokens.to(device), positions.to(device), bounds.to(device), batch.to(device))
 
 
 def check(batches: Sequence[TokenBatch], model: Model, name: str) -> None:
