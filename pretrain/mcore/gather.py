@@ -61,5 +61,3 @@ class Whole:
 
 def _lead(piece: Any) -> tuple[int, ...]:
     return (*(1,) * piece.prepend_axis_num, *piece.local_shape)
-
-

@@ -247,5 +247,3 @@ def all_off(chunks: Sequence[Any]) -> contextlib.ExitStack:
     for chunk in chunks:
         stack.enter_context(chunk.adapters.off())
     return stack
-
-

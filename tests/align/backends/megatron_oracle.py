@@ -35,9 +35,7 @@ def make(place: str) -> None:
 def _adapt(model: Any, name: str, folder: str) -> None:
     """Save drawn adapters of a model, and of one that scores its drawn head beside them."""
     task = "SEQ_CLS" if name in ("value", "reward") else "CAUSAL_LM"
-    lora = LoraConfig(
-        task_type=task, r=4, lora_alpha=8.0, target_modules="all-linear", fan_in_fan_out=name == "gpt2"
-    )
+    lora = LoraConfig(task_type=task, r=4, lora_alpha=8.0, target_modules="all-linear", fan_in_fan_out=name == "gpt2")
     adapted = get_peft_model(model, lora)
     for parameter in adapted.parameters():
         if parameter.requires_grad:

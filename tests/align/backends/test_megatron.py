@@ -304,9 +304,7 @@ FOUR: dict[str, dict[str, Any]] = {
 
 
 def check_spread(place: str, alone: dict[str, Any], chosen: dict[str, dict[str, Any]], world: int) -> None:
-    given = [
-        {**case, **({"save": f"{place}/{case['save']}"} if "save" in case else {})} for case in chosen.values()
-    ]
+    given = [{**case, **({"save": f"{place}/{case['save']}"} if "save" in case else {})} for case in chosen.values()]
     for rank, results in enumerate(ranks.run(world, f"{MODULE}:spread", place, given)):
         for (name, case), found in zip(chosen.items(), results, strict=True):
             one = alone[f"lora {case['model']}" if case.get("lora") else case["model"]]
