@@ -8,6 +8,7 @@ are those of `pretrain.config`.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +18,29 @@ from pretrain import config as pretraining
 from pretrain.config import Checkpoint, Parallel, Watch
 
 DpoLoss = Literal["dpo", "cdpo", "robust", "ipo", "hinge", "rpo_sq", "rpo_fwd_kl", "rpo_bwd_kl", "simpo", "orpo"]
+
+
+ABOVE = (math.nextafter(0, 1), math.inf)  # more than 0
+BELOW_ONE = math.nextafter(1, 0)
+
+
+def _ranges(section: str, made: Any, **ranges: float | tuple[float, float]) -> None:
+    """Raise AlignSettingsError where a field is outside its range: (least, most), or the least alone; None is open."""
+    for name, given in ranges.items():
+        least, most = given if isinstance(given, tuple) else (given, math.inf)
+        value = getattr(made, name)
+        if value is None or least <= value <= most:
+            continue
+        low = "more than 0" if least == ABOVE[0] else f"at least {least:g}"
+        high = "" if most == math.inf else " and below 1" if most == BELOW_ONE else f" and at most {most:g}"
+        raise AlignSettingsError(f"{section}.{name} is {value}; it must be {low}{high}")
+
+
+def _dual(section: str, bound: float) -> None:
+    if bound and bound <= 1:
+        raise AlignSettingsError(
+            f"{section}.dual_clip is {bound:g}; it must be 0, none, or more than 1 (Ye et al. 2020)"
+        )
 
 
 @dataclass(frozen=True)
@@ -31,6 +55,9 @@ class Peft:
     tokens: int = 20  # virtual tokens of p_tuning (Liu et al. 2021)
     width: int = 64  # of the bottleneck of adapter (Houlsby et al. 2019)
 
+    def __post_init__(self) -> None:
+        _ranges("model.peft", self, rank=1, alpha=ABOVE, dropout=(0, BELOW_ONE), tokens=1, width=1)
+
 
 @dataclass(frozen=True)
 class Model:
@@ -44,6 +71,9 @@ class Model:
     tokenizer: str = ""  # folder; "": start_from's
     template: str = ""  # chatml, llama3, plain, ... or a Jinja file; "": the tokenizer's own
     peft: Peft | None = None  # None: all weights are trained
+
+    def __post_init__(self) -> None:
+        _ranges("model", self, max_length=2)
 
 
 @dataclass(frozen=True)
@@ -60,6 +90,9 @@ class Data:
     packing: bool = True  # several sequences a row, each seeing only itself; False: one a row, padded
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        _ranges("data", self, validation_share=(0, BELOW_ONE), limit=0)
+
 
 @dataclass(frozen=True)
 class Training:
@@ -70,6 +103,9 @@ class Training:
     global_batch: int = 32  # examples an optimizer step, over all ranks: sequences, pairs, or prompts' groups
     micro_tokens: int = 4096  # tokens a forward pass, at most; one example may be more
     seed: int = 1234
+
+    def __post_init__(self) -> None:
+        _ranges("training", self, steps=1, epochs=ABOVE, global_batch=1, micro_tokens=2)
 
 
 @dataclass(frozen=True)
@@ -86,6 +122,9 @@ class Rollouts:
     max_ratio_error: float = 1.05  # mean of exp(|trainer - generator| log-probability) at which the run stops
     asynchronous: bool = False  # generate for the next step while this one trains: needs placement.generate
     truncation: float = 2.0  # of importance weights of stale completions (TIS)
+
+    def __post_init__(self) -> None:
+        _ranges("rollouts", self, max_tokens=1, temperature=0, chunk=1, max_ratio_error=1, truncation=ABOVE)
 
 
 @dataclass(frozen=True)
@@ -130,6 +169,9 @@ class RewardModel:
     attributes: tuple[str, ...] = ()  # of regression, in the order of outputs; (): all in the data
     center: float = 0.0  # weight of (chosen + rejected)^2, which keeps scores around 0 (Eisenstein et al. 2023)
 
+    def __post_init__(self) -> None:
+        _ranges("reward_model", self, center=0)
+
 
 @dataclass(frozen=True)
 class Dpo:
@@ -143,6 +185,17 @@ class Dpo:
     reward_scale: float = 1.0  # eta of rpo
     sft_weight: float = 0.0  # of the chosen side's cross entropy, added
 
+    def __post_init__(self) -> None:
+        _ranges("dpo", self, beta=ABOVE, label_smoothing=(0, 0.5), reward_scale=ABOVE, sft_weight=0)
+        smoothed = self.loss in ("cdpo", "robust")
+        if smoothed != (self.label_smoothing > 0):
+            raise AlignSettingsError(
+                f"dpo.loss {self.loss} with dpo.label_smoothing {self.label_smoothing:g}: cdpo and robust need one "
+                "above 0, the other losses have none"
+            )
+        if self.loss == "robust" and self.label_smoothing == 0.5:
+            raise AlignSettingsError("dpo.label_smoothing of robust must be below 0.5: it divides by 1 - 2 x it")
+
 
 @dataclass(frozen=True)
 class Kto:
@@ -151,6 +204,9 @@ class Kto:
     beta: float = 0.1
     desirable: float = 1.0  # weight
     undesirable: float = 1.0
+
+    def __post_init__(self) -> None:
+        _ranges("kto", self, beta=ABOVE, desirable=ABOVE, undesirable=ABOVE)
 
 
 @dataclass(frozen=True)
@@ -177,6 +233,13 @@ class Ppo:
     whiten: bool = True
     mask_unfinished: bool = False  # completions that hit the limit teach the actor nothing
 
+    def __post_init__(self) -> None:
+        _ranges(
+            "ppo", self, critic_lr=ABOVE, critic_warmup=0, group_size=1, epochs=1, minibatches=1, clip_low=(0, 1),
+            clip_high=0, value_clip=0, value_weight=ABOVE, entropy=0, kl=0, gamma=(0, 1), lam=(0, 1),
+        )  # fmt: skip
+        _dual("ppo", self.dual_clip)
+
 
 @dataclass(frozen=True)
 class Grpo:
@@ -186,8 +249,8 @@ class Grpo:
     group_size: int = 8  # completions a prompt
     epochs: int = 1  # over the rollouts
     minibatches: int = 1  # optimizer steps an epoch
-    clip_low: float = 0.2
-    clip_high: float = 0.2  # dapo's paper 0.28; of cispo 1 + it bounds the ratio
+    clip_low: float | None = None  # None: 0.2; of gspo 3e-4 (Zheng et al. 2025, section 5.1)
+    clip_high: float | None = None  # None: 0.2, of gspo 4e-4; dapo's paper 0.28; of cispo 1 + it bounds the ratio
     dual_clip: float = 0.0
     baseline: Literal["mean", "leave_one_out"] = "mean"
     scale: Literal["group", "batch", "none"] = "group"  # what advantages are divided by: a standard deviation
@@ -196,6 +259,19 @@ class Grpo:
     max_draws: int = 10  # batches drawn for one step, at most
     overlong: int = 0  # tokens before max_tokens over which a penalty up to 1 sets in (DAPO, equation 13); 0: none
     mask_unfinished: bool = False
+
+    def __post_init__(self) -> None:
+        _ranges(
+            "grpo", self, group_size=2, epochs=1, minibatches=1, clip_low=(0, 1), clip_high=0, beta=0, max_draws=1,
+            overlong=0,
+        )  # fmt: skip
+        _dual("grpo", self.dual_clip)
+
+    @property
+    def clips(self) -> tuple[float, float]:
+        """How far below and above 1 a ratio may go."""
+        low, high = (3e-4, 4e-4) if self.loss == "gspo" else (0.2, 0.2)
+        return low if self.clip_low is None else self.clip_low, high if self.clip_high is None else self.clip_high
 
 
 @dataclass(frozen=True)
@@ -206,6 +282,9 @@ class Reinforce:
     baseline: Literal["leave_one_out", "mean", "none"] = "leave_one_out"
     kl: float = 0.01  # weight of the sequence's KL to the reference, taken off the reward
     kl_kind: Literal["k1", "k2", "k3", "abs"] = "k1"
+
+    def __post_init__(self) -> None:
+        _ranges("reinforce", self, group_size=2 if self.baseline != "none" else 1, kl=0)
 
 
 @dataclass(frozen=True)
@@ -218,6 +297,9 @@ class SteerLm:
     reward_model: str = ""  # of 2: a regression reward model, which measures the attributes
     deviation: float = 1.0  # of 2: of its errors, in units of the ratings
 
+    def __post_init__(self) -> None:
+        _ranges("steerlm", self, group_size=2, deviation=ABOVE)
+
 
 @dataclass(frozen=True)
 class Spin:
@@ -225,6 +307,9 @@ class Spin:
 
     iterations: int = 3
     beta: float = 0.1
+
+    def __post_init__(self) -> None:
+        _ranges("spin", self, iterations=1, beta=ABOVE)
 
 
 @dataclass(frozen=True)
@@ -235,6 +320,9 @@ class RejectionSampling:
     group_size: int = 4
     keep: int = 1  # of each prompt's
     min_reward: float | None = None  # below it none is kept
+
+    def __post_init__(self) -> None:
+        _ranges("rejection_sampling", self, iterations=1, group_size=1, keep=(1, self.group_size))
 
 
 @dataclass(frozen=True)
@@ -247,6 +335,11 @@ class Constitutional:
     judge_model: str = ""
     stages: tuple[Literal["sft", "dpo"], ...] = ("sft", "dpo")
     beta: float = 0.1  # of dpo
+
+    def __post_init__(self) -> None:
+        _ranges("constitutional", self, revisions=0, beta=ABOVE)
+        if not self.stages:
+            raise AlignSettingsError("constitutional.stages is empty; it must name sft, dpo, or both")
 
 
 @dataclass(frozen=True)
@@ -261,6 +354,11 @@ class Distillation:
     weight: float = 1.0  # of the divergence
     sft_weight: float = 0.0
     on_policy: float = 0.0  # share of batches the student completes itself
+
+    def __post_init__(self) -> None:
+        _ranges(
+            "distillation", self, mix=(0, 1), top_k=0, temperature=ABOVE, weight=0, sft_weight=0, on_policy=(0, 1),
+        )  # fmt: skip
 
 
 METHODS: dict[str, type[Any]] = {

@@ -22,7 +22,7 @@ from align.batch import TokenBatch
 from align.errors import AlignSettingsError, ModelError
 from align.policy import Head, Loss, Outputs, Part, StepResult
 from millrace import storage
-from millrace.errors import MillraceError
+from millrace.errors import MillraceError, StorageError
 from pretrain.errors import CheckpointError, ParallelError, WeightsError
 from pretrain.hf.config import family_of
 from pretrain.hf.folder import appearing
@@ -240,7 +240,7 @@ class MegatronPolicy:
     def save(self, folder: str) -> None:
         """Write weights, optimizer, schedule and random numbers into an empty folder; of adapters, these alone.
 
-        A frozen policy has nothing that goes on. Raises CheckpointError where a rank cannot write; then all do.
+        A frozen policy has nothing that goes on. Raises StorageError where a rank cannot write; then all do.
         """
         if self.engine.optimizer is None:
             return
@@ -251,7 +251,7 @@ class MegatronPolicy:
         kept = {"step": self.version, "version": self.version, "about": self._about()}
         saved = self._saver.save(kept).wait()
         if saved.error:
-            raise CheckpointError(saved.error)
+            raise StorageError(saved.error)
 
     def load(self, folder: str) -> None:
         """Go on from what `save` wrote, on as many ranks. Raises CheckpointError where it does not fit.

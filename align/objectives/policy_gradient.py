@@ -100,7 +100,7 @@ class GrpoLoss:
             ratio = losses.sequence_ratio(drawn.logprobs, drawn.old, batch.mask)
         else:
             ratio = losses.token_ratio(drawn.logprobs, drawn.old)
-        low, high = settings.clip_low, settings.clip_high
+        low, high = settings.clips
         if settings.loss == "cispo":
             terms = losses.cispo(drawn.logprobs, ratio, drawn.advantages, high)
         else:

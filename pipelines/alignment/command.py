@@ -27,9 +27,8 @@ def run(given: Any) -> int:
     """Align, or say what would be done."""
     import dataclasses
 
-    from align.report.summary import summary
-
     from align.report import write_report
+    from align.report.summary import summary
     from align.run import start
     from millrace import storage
     from millrace.progress import Progress
@@ -42,11 +41,11 @@ def run(given: Any) -> int:
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, start_from=given.model))
     if given.data:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=tuple(given.data)))
-    prepared = start.prepare(config, Machine.here())
+    folder = storage.absolute(given.output or f"runs/{Path(given.config).stem}")
+    prepared = start.prepare(config, Machine.here(), cache="" if given.plan else storage.join(folder, "work", "data"))
     print(prepared.describe(), flush=True)
     if given.plan:
         return 0
-    folder = storage.absolute(given.output or f"runs/{Path(given.config).stem}")
     if given.prepare:
         with held(folder):
             start.write(prepared, folder)

@@ -41,7 +41,11 @@ OBJECTIVES: dict[str, Loss] = {
     "distillation jsd": DistillationLoss(Distillation(divergence="jsd", temperature=0.7)),
     "distillation backward": DistillationLoss(Distillation(divergence="backward")),
 }
-OBJECTIVES |= {kind: PreferenceLoss(Dpo(loss=kind, label_smoothing=0.1, sft_weight=0.2)) for kind in get_args(DpoLoss)}
+SMOOTHING = {"cdpo": 0.1, "robust": 0.1}
+OBJECTIVES |= {
+    kind: PreferenceLoss(Dpo(loss=kind, label_smoothing=SMOOTHING.get(kind, 0.0), sft_weight=0.2))
+    for kind in get_args(DpoLoss)
+}
 OBJECTIVES |= {
     kind: GrpoLoss(Grpo(loss=kind, beta=0.04)) for kind in ("grpo", "bnpo", "dapo", "dr_grpo", "gspo", "cispo")
 }
