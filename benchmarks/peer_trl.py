@@ -1,4 +1,4 @@
-"""TRL's side of benchmarks/align_speed.py: METHOD FOLDER; runs in the peers' interpreter and imports nothing of ours.
+"""TRL's side of benchmarks/align_speed.py: METHOD FOLDER [PASS]; runs in the peers' interpreter, alone with them.
 
 For each line {"steps": n} a run of n steps from the first weights; says its CPU seconds from the beginning of training
 to its end, without loading and without tokenising. Tuned for a CPU: float32, no checkpointing of activations, no
