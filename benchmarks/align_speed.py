@@ -28,9 +28,9 @@ side. Each side is a process of its own, told in turn to run a round: a whole tr
 {online}) from the same weights, on the same examples in the same order; CPU seconds are those of the training, without
 imports, loading and tokenising. A first, longer round is not timed: its losses are compared. Ours is the method of
 `align.methods` itself over a job of one rank, with micro-batches, packing and metrics as they come; the reference pass
-of DPO is counted. TRL: float32, activations kept, no padding to multiples, fused AdamW, no logging. Plain loop: batches
-padded on the right without a mask, torch and transformers alone. AdamW with the same settings and clipping at 1
-everywhere.
+of DPO is counted. TRL: float32, activations kept, no padding to multiples, fused AdamW, no logging; a step's batch in
+one pass, and, where lengths differ, also one example a pass. Plain loop: batches padded on the right without a mask,
+torch and transformers alone. AdamW with the same settings and clipping at 1 everywhere.
 
 *Equal lengths*: all sequences of a step are equally long, so that packing gains nothing and what is left is what each
 side costs beside the model.
@@ -71,12 +71,15 @@ def measure(given: Setting, method: str, folder: Path, size: Size) -> Answers:
     """Run the sides in turn, and return what each said."""
     ours, plain = ([sys.executable, "-m", f"benchmarks.{name}_align"] for name in ("ours", "plain"))
     commands = {"ours": ours, "TRL": [str(given.peers), "benchmarks/peer_trl.py"], "plain loop": plain}
+    arguments = {name: [*command, method, str(folder)] for name, command in commands.items()}
+    if method in OFFLINE and not size.even:
+        arguments["TRL, one a pass"] = [*arguments["TRL"], "1"]
     if method == "ppo":
-        del commands["TRL"]  # it has none any more
+        del arguments["TRL"]  # it has none any more
     with ExitStack() as stack:
         sides = {
-            name: stack.enter_context(side([*command, method, str(folder)], given.log(f"{method}-{name[:4]}")))
-            for name, command in commands.items()
+            name: stack.enter_context(side(command, given.log(f"{method}-{size.even:d}-{number}")))
+            for number, (name, command) in enumerate(arguments.items())
         }
         rounds = 1 if given.quick else given.rounds
         answers: Answers = {name: [] for name in sides}

@@ -65,7 +65,7 @@ def sft(folder: Path, settings: Settings) -> Callable[[Any], Step]:
         tokens, mask = rows([one["sequences"][0] for one in batch])
         loss = -token_logprobs(model, tokens)[mask[:, 1:]].mean()
         learn(loss)
-        return float(loss), length(batch), None
+        return loss.item(), length(batch), None
 
     return step
 
@@ -81,7 +81,7 @@ def dpo(folder: Path, settings: Settings) -> Callable[[Any], Step]:
         chosen, rejected = ((token_logprobs(model, tokens) * mask[:, 1:]).sum(1) - old).chunk(2)
         loss = -logsigmoid(settings["beta"] * (chosen - rejected)).mean()
         learn(loss)
-        return float(loss), length(batch), None
+        return loss.item(), length(batch), None
 
     return step
 
@@ -128,7 +128,7 @@ def grpo(folder: Path, settings: Settings) -> Callable[[Any], Step]:
         terms = torch.minimum(ratio * advantages[:, None], ratio.clamp(0.8, 1.2) * advantages[:, None])
         loss = -terms[mask[:, 1:]].mean()
         learn(loss)
-        return float(loss), int(mask.sum()), float(rewards.mean())
+        return loss.item(), int(mask.sum()), float(rewards.mean())
 
     return step
 
@@ -164,7 +164,7 @@ def ppo(folder: Path, settings: Settings) -> Callable[[Any], Step]:
         ratio = (logprobs - old).exp()
         loss = -torch.minimum(ratio * advantages, ratio.clamp(0.8, 1.2) * advantages)[mask].mean()
         learn(loss)
-        return float(loss), int(mask.sum()), float(rewards.mean())
+        return loss.item(), int(mask.sum()), float(rewards.mean())
 
     return step
 
