@@ -27,7 +27,7 @@ from millrace import storage, tables
 from pretrain.data.order import Order, Source
 
 T = TypeVar("T", Example, Prompt)
-VERSION = 1  # of what is made of the same records and settings
+VERSION = 2  # of what is made of the same records and settings
 
 
 class Dataset(Generic[T]):

@@ -6,6 +6,9 @@
 * attributes  the same; field attributes, (k,), NaN where it is not rated (regression reward models)
 * steered     a conversation whose last answer is learnt, its attributes written into the prompt (SteerLM)
 * prompts     what calls for an answer, for rollouts: a Prompt
+
+All but conversations end with the token that ends the last answer, as completions do, whatever a template writes after
+it (ChatML: a line end): what is read at a sequence's last token, a score, is learnt of the token it is asked of.
 """
 
 from __future__ import annotations
@@ -129,8 +132,10 @@ class Builder:
         """
 
         def masked(messages: Sequence[Message]) -> list[TokenSequence]:
-            start = len(messages) if sides_only else 0
-            return [self.chat.masked((*messages, *side), train_on, record.tools, start) for side in sides]
+            if not sides_only:
+                return [self.chat.masked((*messages, *side), train_on, record.tools) for side in sides]
+            start = len(messages)
+            return [_ended(self.chat.masked((*messages, *side), train_on, record.tools, start)) for side in sides]
 
         made = masked(prompt)
         if all(len(one.tokens) <= self.max_length for one in made):
@@ -178,6 +183,12 @@ def steered(messages: Sequence[Message], attributes: Mapping[str, float]) -> tup
         raise Unfit("no prompt", "no user turn to write attributes into")
     turn = replace(messages[last], content=f"{messages[last].content}\n\n{line}")
     return (*messages[:last], turn, *messages[last + 1 :])
+
+
+def _ended(one: TokenSequence) -> TokenSequence:
+    """Return a sequence up to its last learnt token."""
+    stop = int(np.flatnonzero(one.mask)[-1]) + 1
+    return TokenSequence(one.tokens[:stop], one.mask[:stop])
 
 
 def _without_oldest(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
