@@ -1,7 +1,7 @@
 """Records to examples: tokens, masks and fields, by what a method learns from.
 
 * sequences   one conversation, its answers learnt (SFT)
-* pairs       chosen, then rejected; fields margin, chosen_score, rejected_score where the data has them
+* pairs       chosen, then rejected; of fields margin, chosen_score, rejected_score those that the loss reads
 * labelled    a conversation whose last answer is learnt; field label, 1 or 0 (KTO)
 * attributes  the same; field attributes, (k,), NaN where it is not rated (regression reward models)
 * steered     a conversation whose last answer is learnt, its attributes written into the prompt (SteerLM)
@@ -14,7 +14,7 @@ it (ChatML: a line end): what is read at a sequence's last token, a score, is le
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -51,6 +51,7 @@ class Builder:
     room: int = 0  # of prompts: tokens of max_length that are left for the completion
     attributes: tuple[str, ...] = ()  # of attributes and steered, in this order
     gold: bool = False  # prompts bring the record's own answer
+    numbers: tuple[str, ...] = ()  # of pairs: the fields they keep, and must have
     note: Callable[[str], None] = lambda note: None  # told what was done to a record that is kept
 
     def build(self, kind: Kind, record: Record) -> Example | Prompt:
@@ -68,10 +69,12 @@ class Builder:
     def _pairs(self, record: Record) -> Example:
         if len(record.sides) != 2:
             raise Unfit("no pair", "chosen and rejected are expected")
+        if lacking := [name for name in self.numbers if name not in record.fields]:
+            raise Unfit(f"no {' and no '.join(lacking)}", f"the loss reads it; there is {_listed(record.fields)}")
         sequences = self._fitted(record, record.messages, record.sides, self.train_on, True)
         if np.array_equal(sequences[0].tokens, sequences[1].tokens):
             raise Unfit("equal sides", "they differ only in what the template trims")
-        return Example(record.id, sequences, record.fields)
+        return Example(record.id, sequences, {name: record.fields[name] for name in self.numbers})
 
     def _labelled(self, record: Record) -> Example:
         if "label" not in record.fields:
@@ -111,9 +114,7 @@ class Builder:
     def _rated(self, record: Record) -> list[float]:
         """Return the attributes; NaN for one that is not rated."""
         if not any(name in record.fields for name in self.attributes):
-            raise Unfit(
-                "no attribute", f"none of {', '.join(self.attributes)}; there are {', '.join(record.fields) or 'none'}"
-            )
+            raise Unfit("no attribute", f"none of {', '.join(self.attributes)}; there is {_listed(record.fields)}")
         return [record.fields.get(name, math.nan) for name in self.attributes]
 
     def _fitted(
@@ -183,6 +184,10 @@ def steered(messages: Sequence[Message], attributes: Mapping[str, float]) -> tup
         raise Unfit("no prompt", "no user turn to write attributes into")
     turn = replace(messages[last], content=f"{messages[last].content}\n\n{line}")
     return (*messages[:last], turn, *messages[last + 1 :])
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _ended(one: TokenSequence) -> TokenSequence:

@@ -43,7 +43,7 @@ PAIR = record(LONG[:2], [LONG[2:3], (Message("assistant", "another"),)], margin=
 
 
 def test_pairs_are_chosen_then_rejected_after_one_prompt():
-    made = builder().build("pairs", PAIR)
+    made = builder(numbers=("margin",)).build("pairs", PAIR)
     assert [learnt(one) for one in made.sequences] == ["one " * 8 + "<|im_end|>", "another<|im_end|>"]
     prompt = CHAT.prompt(LONG[:2])
     for one in made.sequences:
