@@ -89,8 +89,11 @@ class Builder:
         return Example(record.id, self._last(replace(record, messages=steered(record.messages, rated))))
 
     def _prompts(self, record: Record) -> Prompt:
-        limit = self.max_length - self.room
         messages, tokens = record.prompt, self.chat.prompt(record.prompt, record.tools)
+        answer = record.messages[len(messages) :] if self.gold else ()
+        limit = self.max_length - max(self.room, int(self._answered(record, messages).mask.sum()) if answer else 0)
+        if limit < 1:
+            raise Unfit("an answer too long", f"it leaves no room for a prompt; max_length is {self.max_length}")
         if len(tokens) > limit:
             if self.too_long != "truncate":
                 raise Unfit("too long", f"a prompt of {len(tokens)} tokens; there is room for {limit}")
@@ -101,9 +104,14 @@ class Builder:
             tokens = self._tail(tokens, limit)
             self.note(SHORTENED)
         gold = None
-        if self.gold and len(record.messages) > len(record.prompt):
-            gold = self._last(record)[0]
+        if answer:
+            whole = self._answered(record, messages)
+            gold = self._cut(whole, int(whole.mask.argmax()), len(tokens))
         return Prompt(record.id, tokens, record.question, {**record.task, **record.fields}, messages, gold)
+
+    def _answered(self, record: Record, prompt: Sequence[Message]) -> TokenSequence:
+        """Return a prompt with a record's own answer, which is learnt."""
+        return _ended(self.chat.masked((*prompt, record.messages[-1]), "last", record.tools))
 
     def _last(self, record: Record) -> tuple[TokenSequence, ...]:
         """Return a conversation of which the final answer is learnt."""

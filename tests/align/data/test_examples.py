@@ -115,6 +115,17 @@ def test_an_answer_of_the_data_is_the_tokens_it_would_be_as_a_completion(case, n
     np.testing.assert_array_equal(data.tokens, one.tokens)
 
 
+@pytest.mark.parametrize("room", [5, 60])  # tokens of a completion, fewer or more than the answer has
+@pytest.mark.parametrize("length", range(80, 260, 23))
+def test_a_prompt_that_is_cut_is_the_same_before_its_own_answer(length, room):
+    made = builder(length, room=room, gold=True, too_long="truncate").build("prompts", record(LONG))
+    assert len(made.tokens) <= length - room
+    assert len(made.gold.tokens) <= length
+    np.testing.assert_array_equal(made.gold.tokens[: len(made.tokens)], made.tokens)
+    np.testing.assert_array_equal(np.flatnonzero(made.gold.mask), np.arange(len(made.tokens), len(made.gold.tokens)))
+    assert learnt(made.gold) == LONG[-1].content + "<|im_end|>"
+
+
 def lengths(made):
     return [len(one.tokens) for one in made.sequences]
 
