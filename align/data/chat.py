@@ -84,9 +84,9 @@ class Chat:
     ) -> TokenSequence:
         """Return a conversation's tokens with a mask of what is learnt of turns `first` and later.
 
-        assistant: all answers; last: the last answer; all: everything from the first answer on, or with first = 0
-        from the second token on. An answer is what follows its header, as the template writes it before an answer to
-        come, up to the token that ends the turn, that one included.
+        assistant: all answers; last: the last answer; all: everything from the first answer on to the end of the last
+        one, or with first = 0 from the second token on. An answer is what follows its header, as the template writes it
+        before an answer to come, up to the token that ends the turn, that one included.
 
         Tokens are those of the whole text (what `apply_chat_template` gives), except where a token would span the
         end of a header and the begin of an answer: there the text is cut, so that an answer follows the tokens that
@@ -108,7 +108,7 @@ class Chat:
         spans = finder.answers(text, messages, answers[-1:] if train_on == "last" else answers)
         tokens, begins, stops = self._encoded_around(text, [one.begin for one in spans])
         if train_on == "all":
-            spans = [Span(spans[0].begin if first else 0, len(text))]
+            spans = [Span(spans[0].begin, spans[-1].stop) if first else Span(0, len(text))]
         mask = np.zeros(len(tokens), bool)
         for span in spans:
             mask |= (stops > span.begin) & (begins < span.stop)

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -27,7 +27,7 @@ from millrace import storage, tables
 from pretrain.data.order import Order, Source
 
 T = TypeVar("T", Example, Prompt)
-VERSION = 1  # of what is made of the same records and settings
+VERSION = 2  # of what is made of the same records and settings
 
 
 class Dataset(Generic[T]):
@@ -106,19 +106,20 @@ class _Some(Sequence[Any]):
 
 def load(
     data: Data, chat: Chat, kind: Kind, *, max_length: int, global_batch: int, room: int = 0,
-    attributes: tuple[str, ...] = (), gold: bool = False, cache: str = "",
+    attributes: tuple[str, ...] = (), numbers: tuple[str, ...] = (), gold: bool = False, cache: str = "",
 ) -> Loaded[Any]:  # fmt: skip
     """Return the data of a run as examples (of kind "prompts", as Prompts).
 
     `attributes`: of kinds attributes and steered; (): all that the first record has. `room`: of prompts, tokens kept
-    for completions. `gold`: prompts bring the record's own answer. `cache`: a folder in which tokens are kept by
-    their fingerprint, and found by the next run; "": they are made anew, in memory.
+    for completions. `numbers`: of pairs, the fields they keep, and without which they are dropped. `gold`: prompts
+    bring the record's own answer. `cache`: a folder in which tokens are kept by their fingerprint, and found by the
+    next run; "": they are made anew, in memory.
 
     Validation is `data.validation`, or else of `data.path` the `validation_share` whose ids hash lowest: the same
     records whatever else is in the files. Raises DataError: nothing can be used; a record is too long and
     `data.too_long` says refuse; labels are all of one class; there are fewer examples than a global batch holds.
     """
-    builder = Builder(chat, max_length, data.train_on, data.too_long, room, attributes, gold)
+    builder = Builder(chat, max_length, data.train_on, data.too_long, room, attributes, gold, numbers)
     fingerprint = fingerprint_of(data, builder, kind)
     place = storage.join(cache, f"{kind}-{fingerprint}") if cache else ""
     if place and storage.exists(place + ".json"):
@@ -138,6 +139,12 @@ def load(
     return _split(data, made, kind, dropped, fingerprint, global_batch, max_length, attributes)
 
 
+def has(data: Data, names: Collection[str]) -> bool:
+    """Tell whether a record of `data.path` has all these fields. Reads up to the first one that has."""
+    found = formats.read(data.path, data.format, Dropped(), data.limit)
+    return any(record.fields.keys() >= set(names) for record in found)
+
+
 def fingerprint_of(data: Data, builder: Builder, kind: Kind) -> str:
     """Return a hash of the files' content and of all that shapes examples: settings, template, tokenizer."""
     import xxhash
@@ -147,6 +154,7 @@ def fingerprint_of(data: Data, builder: Builder, kind: Kind) -> str:
         "version": VERSION, "kind": kind, "format": data.format, "limit": data.limit, "seed": data.seed,
         "share": data.validation_share, "train_on": builder.train_on, "too_long": builder.too_long,
         "max_length": builder.max_length, "room": builder.room, "attributes": builder.attributes, "gold": builder.gold,
+        "numbers": builder.numbers,
         "template": builder.chat.template.source,
         "tokenizer": xxhash.xxh3_128_hexdigest(tokenizer.backend_tokenizer.to_str().encode()),
         "files": [tables.checksum(one.url) for one in files.listed(data.path)],
@@ -163,7 +171,6 @@ class _Reading:
     kind: Kind
     builder: Builder
     dropped: Dropped
-    fields: frozenset[str] | None = None  # of the first example, which all must have
     seen: Counter[str] = field(default_factory=Counter)
 
     def items(self) -> Iterator[tuple[Example | Prompt, bool]]:
@@ -187,11 +194,6 @@ class _Reading:
         if self.kind in ("attributes", "steered") and not self.builder.attributes:
             self.builder = dataclasses.replace(self.builder, attributes=tuple(record.fields))
         item = self.builder.build(self.kind, record)
-        if isinstance(item, Example):
-            self.fields = frozenset(item.fields) if self.fields is None else self.fields
-            if set(item.fields) != self.fields:
-                has, first = (", ".join(sorted(one)) or "none" for one in (item.fields, self.fields))
-                raise Unfit("other fields than the first example's", f"{has}; the first has {first}")
         self.seen[item.id] += 1
         if self.seen[item.id] > 1:
             self.dropped.notes["records of an id that was there before (kept, under an id of their own)"] += 1

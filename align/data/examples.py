@@ -1,17 +1,20 @@
 """Records to examples: tokens, masks and fields, by what a method learns from.
 
 * sequences   one conversation, its answers learnt (SFT)
-* pairs       chosen, then rejected; fields margin, chosen_score, rejected_score where the data has them
+* pairs       chosen, then rejected; of fields margin, chosen_score, rejected_score those that the loss reads
 * labelled    a conversation whose last answer is learnt; field label, 1 or 0 (KTO)
 * attributes  the same; field attributes, (k,), NaN where it is not rated (regression reward models)
 * steered     a conversation whose last answer is learnt, its attributes written into the prompt (SteerLM)
 * prompts     what calls for an answer, for rollouts: a Prompt
+
+All but conversations end with the token that ends the last answer, as completions do, whatever a template writes after
+it (ChatML: a line end): what is read at a sequence's last token, a score, is learnt of the token it is asked of.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -48,6 +51,7 @@ class Builder:
     room: int = 0  # of prompts: tokens of max_length that are left for the completion
     attributes: tuple[str, ...] = ()  # of attributes and steered, in this order
     gold: bool = False  # prompts bring the record's own answer
+    numbers: tuple[str, ...] = ()  # of pairs: the fields they keep, and must have
     note: Callable[[str], None] = lambda note: None  # told what was done to a record that is kept
 
     def build(self, kind: Kind, record: Record) -> Example | Prompt:
@@ -65,10 +69,12 @@ class Builder:
     def _pairs(self, record: Record) -> Example:
         if len(record.sides) != 2:
             raise Unfit("no pair", "chosen and rejected are expected")
+        if lacking := [name for name in self.numbers if name not in record.fields]:
+            raise Unfit(f"no {' and no '.join(lacking)}", f"the loss reads it; there is {_listed(record.fields)}")
         sequences = self._fitted(record, record.messages, record.sides, self.train_on, True)
         if np.array_equal(sequences[0].tokens, sequences[1].tokens):
             raise Unfit("equal sides", "they differ only in what the template trims")
-        return Example(record.id, sequences, record.fields)
+        return Example(record.id, sequences, {name: record.fields[name] for name in self.numbers})
 
     def _labelled(self, record: Record) -> Example:
         if "label" not in record.fields:
@@ -83,8 +89,11 @@ class Builder:
         return Example(record.id, self._last(replace(record, messages=steered(record.messages, rated))))
 
     def _prompts(self, record: Record) -> Prompt:
-        limit = self.max_length - self.room
         messages, tokens = record.prompt, self.chat.prompt(record.prompt, record.tools)
+        answer = record.messages[len(messages) :] if self.gold else ()
+        limit = self.max_length - max(self.room, int(self._answered(record, messages).mask.sum()) if answer else 0)
+        if limit < 1:
+            raise Unfit("an answer too long", f"it leaves no room for a prompt; max_length is {self.max_length}")
         if len(tokens) > limit:
             if self.too_long != "truncate":
                 raise Unfit("too long", f"a prompt of {len(tokens)} tokens; there is room for {limit}")
@@ -95,9 +104,14 @@ class Builder:
             tokens = self._tail(tokens, limit)
             self.note(SHORTENED)
         gold = None
-        if self.gold and len(record.messages) > len(record.prompt):
-            gold = self._last(record)[0]
+        if answer:
+            whole = self._answered(record, messages)
+            gold = self._cut(whole, int(whole.mask.argmax()), len(tokens))
         return Prompt(record.id, tokens, record.question, {**record.task, **record.fields}, messages, gold)
+
+    def _answered(self, record: Record, prompt: Sequence[Message]) -> TokenSequence:
+        """Return a prompt with a record's own answer, which is learnt."""
+        return _ended(self.chat.masked((*prompt, record.messages[-1]), "last", record.tools))
 
     def _last(self, record: Record) -> tuple[TokenSequence, ...]:
         """Return a conversation of which the final answer is learnt."""
@@ -108,9 +122,7 @@ class Builder:
     def _rated(self, record: Record) -> list[float]:
         """Return the attributes; NaN for one that is not rated."""
         if not any(name in record.fields for name in self.attributes):
-            raise Unfit(
-                "no attribute", f"none of {', '.join(self.attributes)}; there are {', '.join(record.fields) or 'none'}"
-            )
+            raise Unfit("no attribute", f"none of {', '.join(self.attributes)}; there is {_listed(record.fields)}")
         return [record.fields.get(name, math.nan) for name in self.attributes]
 
     def _fitted(
@@ -129,8 +141,10 @@ class Builder:
         """
 
         def masked(messages: Sequence[Message]) -> list[TokenSequence]:
-            start = len(messages) if sides_only else 0
-            return [self.chat.masked((*messages, *side), train_on, record.tools, start) for side in sides]
+            if not sides_only:
+                return [self.chat.masked((*messages, *side), train_on, record.tools) for side in sides]
+            start = len(messages)
+            return [_ended(self.chat.masked((*messages, *side), train_on, record.tools, start)) for side in sides]
 
         made = masked(prompt)
         if all(len(one.tokens) <= self.max_length for one in made):
@@ -178,6 +192,16 @@ def steered(messages: Sequence[Message], attributes: Mapping[str, float]) -> tup
         raise Unfit("no prompt", "no user turn to write attributes into")
     turn = replace(messages[last], content=f"{messages[last].content}\n\n{line}")
     return (*messages[:last], turn, *messages[last + 1 :])
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _ended(one: TokenSequence) -> TokenSequence:
+    """Return a sequence up to its last learnt token."""
+    stop = int(np.flatnonzero(one.mask)[-1]) + 1
+    return TokenSequence(one.tokens[:stop], one.mask[:stop])
 
 
 def _without_oldest(messages: Sequence[Message]) -> list[tuple[Message, ...]]:

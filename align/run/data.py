@@ -9,7 +9,7 @@ from typing import Any
 from align.batch import Example
 from align.config import Config
 from align.data.chat import Chat
-from align.data.dataset import Dataset, load
+from align.data.dataset import Dataset, has, load
 from align.data.examples import Kind, Prompt
 
 WATCHED = 8  # prompts whose completions are kept at each validation
@@ -17,6 +17,12 @@ KINDS: dict[str, Kind] = {
     "sft": "sequences", "dpo": "pairs", "reward_model": "pairs", "kto": "labelled", "ppo": "prompts", "grpo": "prompts",
     "reinforce": "prompts", "steerlm": "steered", "spin": "prompts", "rejection_sampling": "prompts",
     "constitutional": "prompts", "distillation": "sequences",
+}  # fmt: skip
+
+SCORES = ("chosen_score", "rejected_score")
+NUMBERS: dict[tuple[str, str], tuple[str, ...]] = {  # method, loss -> the fields of a pair that it reads
+    ("reward_model", "margin"): ("margin",), ("reward_model", "scaled"): ("margin",),
+    ("dpo", "rpo_sq"): SCORES, ("dpo", "rpo_fwd_kl"): SCORES, ("dpo", "rpo_bwd_kl"): SCORES,
 }  # fmt: skip
 
 
@@ -27,6 +33,12 @@ def kind(config: Config) -> Kind:
     if config.method == "steerlm" and config.settings.version == 2:
         return "prompts"
     return KINDS[config.method]
+
+
+def numbers(config: Config) -> tuple[str, ...]:
+    """Return the fields that every pair must have; none for rpo where no pair is scored: 1 and 0 are its rewards."""
+    read = NUMBERS.get((config.method, getattr(config.settings, "loss", "")), ())
+    return () if read == SCORES and not has(config.data, read) else read
 
 
 class RunData:
@@ -40,7 +52,7 @@ class RunData:
         self.loaded = load(
             config.data, chat, made, max_length=config.model.max_length, global_batch=config.training.global_batch,
             room=config.rollouts.max_tokens if made == "prompts" else 0, attributes=self._attributes(config),
-            gold=config.method == "spin", cache=cache,
+            numbers=numbers(config), gold=config.method == "spin", cache=cache,
         )  # fmt: skip
         self.train: Dataset[Any] = self.loaded.train
         self.steps = self._steps(config)

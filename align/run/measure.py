@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from align.batch import Example, TokenBatch
-from align.data.balance import balanced
+from align.data.balance import planned
 from align.layout import empty, packed, padded
 from align.policy import Policy
 
@@ -19,15 +19,18 @@ Of = Callable[[Policy, Sequence[TokenBatch]], Sequence[Tensor]]
 
 
 class Layout:
-    """How examples become micro-batches: packed rows of `row_tokens` or padded ones, `micro_tokens` at a time."""
+    """How examples become micro-batches: packed rows of `row_tokens` or padded ones, `micro_tokens` at a time.
+
+    Padding counts where rows are padded: examples of like length stand together.
+    """
 
     def __init__(self, micro_tokens: int, row_tokens: int, packing: bool, multiple: int = 1):
         self.micro_tokens, self.row_tokens, self.packing, self.multiple = micro_tokens, row_tokens, packing, multiple
 
     def batches(self, examples: Sequence[Example], rank: int, ranks: int) -> list[TokenBatch]:
         """Return a data rank's micro-batches of a global batch; every rank gets equally many."""
-        plan = balanced([example.length for example in examples], self.micro_tokens, ranks)[rank]
-        return [self._batch(examples, indexes) for indexes in plan]
+        plan = planned(examples, self.micro_tokens, ranks, packing=self.packing)
+        return [self._batch(examples, indexes) for indexes in plan[rank]]
 
     def _batch(self, examples: Sequence[Example], indexes: Sequence[int]) -> TokenBatch:
         if not indexes:

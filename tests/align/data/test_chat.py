@@ -93,7 +93,7 @@ def test_turns_that_are_learnt_can_be_chosen():
     assert chat.tokenizer.decode(chat.masked(TALK).tokens[learnt["last"]]) == TALK[4].content + "<|im_end|>"
     np.testing.assert_array_equal(chat.masked(TALK, first=3).mask, learnt["last"])
     side = chat.masked(TALK, "all", first=3)
-    assert chat.tokenizer.decode(side.tokens[side.mask]) == TALK[4].content + "<|im_end|>\n"
+    assert chat.tokenizer.decode(side.tokens[side.mask]) == TALK[4].content + "<|im_end|>"
 
 
 def test_a_template_that_rewrites_earlier_answers_is_masked_where_they_stand():

@@ -142,10 +142,20 @@ def test_what_is_read_is_used_or_accounted_for(tmp_path):
     assert made.dropped.reasons == {"empty turn": 2, "no object": 1, "too long": 1}
 
 
-def test_fields_are_those_of_the_first_example(tmp_path):
-    made = loaded(jsonl(tmp_path / "some.jsonl", [*PAIRS, {"prompt": "q", "chosen": "a", "rejected": "b"}]), "pairs")
-    assert made.dropped.reasons == {"other fields than the first example's": 1}
-    assert {one.fields["margin"] for some in made.train for one in some} == {n / 2 for n in range(12)}
+MARGINS = [PAIRS[0], *({k: v for k, v in one.items() if k != "margin"} for one in PAIRS[1:])]  # of one pair alone
+
+
+def test_pairs_keep_the_fields_that_are_read_and_no_other_drops_one(tmp_path):
+    for records in (MARGINS, MARGINS[::-1]):
+        made = loaded(jsonl(tmp_path / "some.jsonl", records), "pairs")
+        assert len(made.train) == 12
+        assert not made.dropped.total
+        assert all(not one.fields for some in made.train for one in some)
+    path = jsonl(tmp_path / "some.jsonl", [*MARGINS[1:4], *PAIRS[4:]])
+    made = loaded(path, "pairs", numbers=("margin",))
+    assert made.dropped.reasons == {"no margin": 3}
+    assert {one.fields["margin"] for some in made.train for one in some} == {n / 2 for n in range(4, 12)}
+    assert loaded(path, "pairs").fingerprint != made.fingerprint
 
 
 def test_attributes_are_all_that_the_data_has_or_those_named(tmp_path):
@@ -178,6 +188,12 @@ def test_kto_batches_hold_mismatched_pairs(tmp_path):
         (LABELLED[::2], "labelled", {}, "all 6 labels are good; KTO needs both kinds"),
         (LABELLED, "labelled", {"batch": 1}, "needs at least 2"),
         (talks(3), "pairs", {}, "none of 3 records can be used: no pair: 3"),
+        (
+            PAIRS[:3],
+            "pairs",
+            {"numbers": ("chosen_score", "rejected_score")},
+            "none of 3 records .*: no chosen_score and no rejected_score: 3 .*some.jsonl:1: .*there is margin",
+        ),
         (PAIRS, "sequences", {}, "none of 12 records can be used: a preference: 12"),
     ],
 )  # fmt: skip

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from align.data import template
 from align.data.chat import Chat
-from align.data.examples import SHORTENED, Builder, steered
+from align.data.examples import SHORTENED, Builder, Prompt, steered
 from align.data.mismatch import mismatched
 from align.data.record import Message, Record, Unfit
-from tests.align.data.tokenizers import tokenizer
+from align.rollout.generator import Rollout
+from align.run.experience import Experience
+from tests.align.data.tokenizers import REWRITING, tokenizer
 
 CHAT = Chat(tokenizer(adds_bos=True), "chatml")
 LONG = [
@@ -40,7 +43,7 @@ PAIR = record(LONG[:2], [LONG[2:3], (Message("assistant", "another"),)], margin=
 
 
 def test_pairs_are_chosen_then_rejected_after_one_prompt():
-    made = builder().build("pairs", PAIR)
+    made = builder(numbers=("margin",)).build("pairs", PAIR)
     assert [learnt(one) for one in made.sequences] == ["one " * 8 + "<|im_end|>", "another<|im_end|>"]
     prompt = CHAT.prompt(LONG[:2])
     for one in made.sequences:
@@ -81,6 +84,46 @@ def test_prompts_call_for_an_answer_and_bring_the_gold_one():
     np.testing.assert_array_equal(made.gold.tokens[: len(made.tokens)], made.tokens)
     assert learnt(made.gold) == LONG[-1].content + "<|im_end|>"
     assert builder().build("prompts", record(LONG[:-1])).gold is None
+
+
+ANSWERED = {  # kind -> (settings, a record whose last answer is LONG's)
+    "pairs": ({}, record(LONG[:-1], [LONG[-1:], (Message("assistant", "another"),)])),
+    "pairs, all learnt": ({"train_on": "all"}, record(LONG[:-1], [LONG[-1:], (Message("assistant", "another"),)])),
+    "labelled": ({}, record(LONG, label=1.0)),
+    "attributes": ({"attributes": ("helpfulness",)}, record(LONG, helpfulness=4.0)),
+    "steered": ({"attributes": ("helpfulness",)}, record(LONG, helpfulness=4.0)),
+    "prompts": ({"gold": True}, record(LONG)),
+}
+
+
+@pytest.mark.parametrize("name", [*template.names(), "rewriting"])
+@pytest.mark.parametrize("case", ANSWERED)
+def test_an_answer_of_the_data_is_the_tokens_it_would_be_as_a_completion(case, name):
+    chat = Chat(tokenizer(REWRITING if name == "rewriting" else ""), "" if name == "rewriting" else name)
+    given, talk = ANSWERED[case]
+    made = Builder(chat, 10_000, **given).build(case.partition(",")[0], talk)
+    data = made.gold if case == "prompts" else made.sequences[0]
+    asked = steered(LONG[:-1], {"helpfulness": 4.0}) if case == "steered" else LONG[:-1]
+    prompt = Prompt("", chat.prompt(asked), "")
+    said = chat.tokenizer.decode(data.tokens[len(prompt.tokens) : -1])
+    assert said.strip().endswith(LONG[-1].content.strip())
+    completion = np.append(chat.tokenizer.encode(said, add_special_tokens=False), chat.stop[0])
+    drawn = Rollout(completion, np.zeros(len(completion), np.float32), "stop", 0)
+    (one,) = Experience(
+        (prompt,), (drawn,), (), np.zeros(1)
+    ).sequences()  # what is scored, learnt, and by SPIN compared
+    np.testing.assert_array_equal(data.tokens, one.tokens)
+
+
+@pytest.mark.parametrize("room", [5, 60])  # tokens of a completion, fewer or more than the answer has
+@pytest.mark.parametrize("length", range(80, 260, 23))
+def test_a_prompt_that_is_cut_is_the_same_before_its_own_answer(length, room):
+    made = builder(length, room=room, gold=True, too_long="truncate").build("prompts", record(LONG))
+    assert len(made.tokens) <= length - room
+    assert len(made.gold.tokens) <= length
+    np.testing.assert_array_equal(made.gold.tokens[: len(made.tokens)], made.tokens)
+    np.testing.assert_array_equal(np.flatnonzero(made.gold.mask), np.arange(len(made.tokens), len(made.gold.tokens)))
+    assert learnt(made.gold) == LONG[-1].content + "<|im_end|>"
 
 
 def lengths(made):

@@ -39,7 +39,7 @@ def loaded(
     path: Any, kind: Any, *, template: str = "chatml", max_length: int = 512, batch: int = 2, **settings: Any
 ) -> Loaded[Any]:
     """Return the data of files; settings are those of Data, and load's own."""
-    own = {name: settings.pop(name) for name in ("room", "attributes", "gold", "cache") if name in settings}
+    own = {name: settings.pop(name) for name in ("room", "attributes", "numbers", "gold", "cache") if name in settings}
     return load(
         Data(path=path, **settings), Chat(tokenizer(), template), kind, max_length=max_length, global_batch=batch, **own
     )
