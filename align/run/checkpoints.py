@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Checkpoints:
             for name in self.policies:
                 (aside / name).mkdir(parents=True)
         gathered(None)
-        if error := self._said(lambda: self._write(aside, state)):
+        if error := self._write(aside, state):
             return self._failed(aside, error)
         files = sorted(str(path.relative_to(aside)) for path in aside.rglob("*") if path.is_file())
         world = dist.get_world_size() if dist.is_initialized() else 1
@@ -55,12 +56,16 @@ class Checkpoints:
             return self._failed(aside, error)
         return {"path": str(self.folder.at(step)), "bytes": sum(kept["bytes"] for kept in every.values())}
 
-    def _write(self, aside: Path, state: Mapping[str, Any]) -> None:
+    def _write(self, aside: Path, state: Mapping[str, Any]) -> str:
+        """Write one policy after the other; return the error of the first that a rank could not write.
+
+        A policy's ranks gather its parts together: one that went on to the next, where another failed, would wait.
+        """
         for name, policy in self.policies.items():
-            if policy is not None:
-                policy.save(str(aside / name))
-        if self._rank == 0:
-            storage.write_json(str(aside / STATE), dict(state))
+            save = partial(policy.save, str(aside / name)) if policy is not None else None
+            if error := self._said(save or (lambda: None)):
+                return error
+        return self._said(lambda: self._rank or storage.write_json(str(aside / STATE), dict(state)))
 
     def _said(self, work: Any) -> str:
         """Do this rank's part; return the first rank's disk error, the same on all."""
