@@ -45,5 +45,11 @@ def _check_completing(config: Config) -> None:
     sampling = Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k)
     check_sampling(sampling)
     refuse_biased(sampling, config.method)
-    if config.model.peft and config.model.peft.kind == "p_tuning":
+    peft = config.model.peft
+    if peft and peft.dropout and config.method in AHEAD:
+        raise AlignSettingsError(
+            f"model.peft.dropout is {peft.dropout:g}; {config.method} weighs completions by ratios of what the model "
+            "gives to what it gave, which dropout would change by itself: set it to 0"
+        )
+    if peft and peft.kind == "p_tuning":
         raise AlignSettingsError(f"{config.method} completes prompts, which p_tuning's virtual tokens are no part of")

@@ -90,6 +90,7 @@ def test_without_rewards_there_is_nothing_to_learn_from(method, base, tmp_path):
         ("grpo", "prompts", {"rewards": [{"patern": {}}]}, "no reward is called patern. Did you mean pattern?"),
         ("grpo", "prompts", {**PATTERN, "rollouts": {"top_p": 0.9}}, "rollouts.top_p 0.9 biases grpo"),
         ("grpo", "prompts", {**PATTERN, "rollouts": {"temperature": 0}}, "rollouts.temperature 0.* biases grpo"),
+        ("grpo", "prompts", {**PATTERN, "model": {"peft": {"dropout": 0.1}}}, "peft.dropout is 0.1; grpo weighs"),
         ("spin", "messages", {"rollouts": {"max_tokens": 0}}, "max_tokens is at least 1"),
         ("spin", "messages", {"rollouts": {"asynchronous": True}}, "asynchronous is for ppo, grpo, reinforce"),
         ("grpo", "prompts", {**PATTERN, "rollouts": {"asynchronous": True}}, "needs placement.generate"),
