@@ -22,14 +22,22 @@ class Offline:
     """Minimise a loss over a data set, epoch by epoch.
 
     reference: the loss compares with the model before training; its log-probabilities are computed before the first
-    step and kept in the run folder, or with adapters asked for at each step.
+    step and kept in the run folder, or with adapters asked for at each step. labels: names of a reward model's outputs;
+    (): one without a name.
     """
 
-    def __init__(self, job: Job, loss: Loss, head: Head = "lm", outputs: int = 1, reference: bool = False):
+    def __init__(self, job: Job, loss: Loss, head: Head = "lm", labels: tuple[str, ...] = (), reference: bool = False):
         self.job, self.loss, self.layout = job, loss, job.layout()
         self.data = job.data
         self.steps = self.data.steps
-        self.policy = job.policy("actor", head=head, outputs=outputs, optimizer=job.config.optimizer, steps=self.steps)
+        self.policy = job.policy(
+            "actor",
+            head=head,
+            outputs=len(labels) or 1,
+            optimizer=job.config.optimizer,
+            steps=self.steps,
+            labels=labels,
+        )
         self.policies: Mapping[str, Policy | None] = {"actor": self.policy}
         self._cache = ReferenceCache() if reference and job.config.model.peft is None else None
         self._reference = Reference(job, self.policy) if reference and self._cache is None else None

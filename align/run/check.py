@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from align.config import Config
 from align.errors import AlignSettingsError
-from align.rewards.compose import KINDS, compose
+from align.rewards.compose import KINDS, ModelSettings, read
 from align.rollout.generator import Sampling
 from align.rollout.placement import roles
 from align.rollout.sampling import check as check_sampling
 from align.rollout.sampling import refuse_biased
 from align.run.data import kind
+from align.run.model_reward import weights
 
 REWARDED = ("ppo", "grpo", "reinforce", "rejection_sampling")  # learn from what earns rewards
 AHEAD = ("ppo", "grpo", "reinforce")  # may learn from completions of older weights
@@ -26,7 +27,9 @@ def check(config: Config) -> None:
             f"{config.method} has nothing to reward completions by: give rewards, a list such as [{{math: {{}}}}]. "
             f"Rewards: {', '.join(KINDS)}"
         )
-    compose([one for one in config.rewards if not (isinstance(one, dict) and "model" in one)])
+    for one in read(config.rewards):
+        if isinstance(one.made, ModelSettings):
+            weights(one.made)
     if given.asynchronous and config.method not in AHEAD:
         raise AlignSettingsError(
             f"rollouts.asynchronous is for {', '.join(AHEAD)}, which weigh stale completions; {config.method} does not"

@@ -55,6 +55,7 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
     chat = open_chat(config)
     models.refuse_unfit(config, chat)
     data = RunData(config, chat, cache)
+    models.refuse_unmeasured(config, data)
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=data.steps))
     others = {one.setting: f"{one.folder} ({fingerprint(one.folder)})" for one in models.others(config)}
     about = {

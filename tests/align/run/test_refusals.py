@@ -142,6 +142,46 @@ def test_a_reward_model_is_a_sequence_classifier(base, other, tmp_path):
         ready("ppo", base, path, ppo={"reward_model": several})
 
 
+@pytest.mark.parametrize(
+    ("asked", "names", "words"),
+    [
+        (["helpfulnes"], [], "no record has the attribute helpfulnes. Did you mean helpfulness? Records have"),
+        (["verbosity"], ["helpfulness", "brief"], "does not measure verbosity. .*It measures helpfulness, brief"),
+        (["verbosity"], [], "gives 2 scores without names, 1 expected: verbosity"),
+        ([], ["kind", "brief"], r"no record has an attribute that .* measures \(kind, brief\)"),
+    ],
+)
+def test_attributes_that_nobody_rates_or_measures_are_refused(asked, names, words, base, tmp_path):
+    path = data(tmp_path, "helpsteer")
+    scorer = scorers.last_token(tmp_path / "scorer", range(9), outputs=2, id2label=dict(enumerate(names)) or None)
+    sections = {"steerlm": {"version": 2, "reward_model": scorer, "attributes": asked}}
+    with pytest.raises((AlignSettingsError, ModelError), match=words.replace("?", r"\?")):
+        ready("steerlm", base, path, **sections)
+
+
+def test_an_attribute_that_is_no_number_is_refused(base, tmp_path):
+    (tmp_path / "rated.jsonl").write_text(
+        '{"prompt": "say fox", "depth": 4}\n{"prompt": "say nine", "depth": "much"}\n'
+    )
+    sections = {"steerlm": {"version": 2, "reward_model": scorers.last_token(tmp_path / "scorer", range(9))}}
+    with pytest.raises(DataError, match=r"attribute depth is 'much'; a number is expected, or null"):
+        ready("steerlm", base, str(tmp_path / "rated.jsonl"), **sections, training={"global_batch": 1})
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"attributes": {"brif": 1.0}}, "does not measure brif. Did you mean brief? It measures kind, brief"),
+        ({"atributes": {"brief": 1.0}}, r"rewards\[0\].model: .*atributes"),
+        ({"attributes": {"brief": 1.0}, "weight": "much"}, r"rewards\[0\].model: weight"),
+    ],
+)
+def test_settings_of_a_reward_model_are_checked_before_ranks_start(settings, words, base, tmp_path):
+    scorer = scorers.last_token(tmp_path / "scorer", range(9), outputs=2, id2label={0: "kind", 1: "brief"})
+    with pytest.raises(AlignSettingsError, match=words.replace("?", r"\?")):
+        ready("grpo", base, data(tmp_path, "prompts"), rewards=[{"model": {"start_from": scorer, **settings}}])
+
+
 def test_a_critic_may_be_of_another_size_but_not_of_another_tokenizer(base, other, foreign, tmp_path):
     path = data(tmp_path, "prompts")
     run(configuration("ppo", base, path, **PATTERN, ppo={"critic": other}), tmp_path)
