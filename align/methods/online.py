@@ -64,7 +64,7 @@ class Online:
         self.drawn += 1
         if not self.fresh and number < self.steps:
             self._begin(self.drawn)
-        return drawn, self.rollouts.facts()
+        return drawn, drawn.facts() | self.rollouts.facts()
 
     def _begin(self, batch: int) -> None:
         self.rollouts.begin(self._prompts(batch), self.group_size, "batch", batch)
@@ -82,13 +82,12 @@ class Online:
         drawn, facts = self.draw(number)
         self.job.life.marks.mark(number, "optimizer")
         examples = self._trusted(drawn)
-        facts = drawn.facts() | facts | self.parity
         if self.reference is not None:
             examples = self.reference.annotated(examples)
         examples, more = self.advantaged(examples, drawn)
         learnt = self.learn(examples, drawn)
         return replace(
-            learnt, metrics=learnt.metrics | facts | more, tokens=int(counts(examples)["tokens"]),
+            learnt, metrics=facts | learnt.metrics | self.parity | more, tokens=int(counts(examples)["tokens"]),
             samples=drawn.samples(WATCHED), ids=[one.id for one in examples],
         )  # fmt: skip
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
-from align.errors import AlignSettingsError, DataError, RolloutError
+from align.errors import AlignSettingsError, DataError, RewardError, RolloutError
 from tests.align.methods import scorers
 from tests.align.run.runs import configuration, data, lines, run, same, steps, weights
 
@@ -41,8 +42,6 @@ def test_engines_that_disagree_stop_the_run(base, tmp_path):
 
 @pytest.mark.parametrize("method", ["grpo", "ppo"])
 def test_completions_that_hit_the_limit_teach_nothing_where_they_are_left_out(method, base, tmp_path):
-    from safetensors.torch import load_file
-
     sections = {method: {"mask_unfinished": True}, "rollouts": {"max_tokens": 1}, **REWARDS, **TWO}
     run(configuration(method, base, data(tmp_path, "prompts"), **sections), tmp_path)
     assert steps(tmp_path, "finished") == [0, 0]
@@ -57,6 +56,36 @@ def test_prompts_that_say_nothing_are_drawn_again(base, tmp_path):
     assert max(steps(tmp_path, "draws")) > 1
     assert steps(tmp_path, "silent") == [0] * 4
     assert all(0 < share <= 1 for share in steps(tmp_path, "acceptance"))
+
+
+def test_what_is_logged_is_of_all_that_was_drawn(base, tmp_path):
+    """Of the prompts that are kept one completion of two is right; of all that were drawn far fewer."""
+    sections = {"grpo": {"dynamic_sampling": True, "group_size": 2}, "rewards": [{"pattern": {"text": "o"}}], **TWO}
+    run(configuration("grpo", base, data(tmp_path, "prompts"), **sections, rollouts={"max_tokens": 2}), tmp_path)
+    assert max(steps(tmp_path, "reward")) < 0.4
+
+
+def test_lengths_alone_give_a_prompt_nothing_to_say(base, tmp_path):
+    sections = {
+        "grpo": {"dynamic_sampling": True, "max_draws": 2, "overlong": 60}, "rollouts": {"max_tokens": 60},
+        "rewards": [{"pattern": {"text": "never there"}}],
+    }  # fmt: skip
+    with pytest.raises(RolloutError, match="in 64 completions of 2 batches no prompt earned rewards that differ"):
+        run(configuration("grpo", base, data(tmp_path, "prompts"), **sections), tmp_path)
+
+
+@pytest.mark.parametrize("method", ["grpo", "reinforce", "ppo"])
+def test_entropy_is_logged(method, base, tmp_path):
+    """At random weights it is nearly that of an even draw."""
+    path = data(tmp_path, "prompts")
+    run(configuration(method, base, path, **REWARDS, training={"steps": 1}), tmp_path / "estimate")
+    (estimate,) = steps(tmp_path / "estimate", "entropy")
+    assert estimate == pytest.approx(np.log(320), abs=0.1)
+    if method == "ppo":
+        exact = {"ppo": {"entropy": 1e-9}, "training": {"steps": 1}}
+        run(configuration(method, base, path, **REWARDS, **exact), tmp_path / "exact")
+        assert steps(tmp_path / "exact", "entropy") == [pytest.approx(estimate, abs=0.1)]
+        assert steps(tmp_path / "exact", "entropy") != [estimate]
 
 
 def test_a_task_all_prompts_are_silent_on_is_refused(base, tmp_path):
@@ -130,6 +159,29 @@ def test_an_attribute_that_is_not_rated_asks_for_nothing(base, tmp_path):
     run(configuration("steerlm", base, str(path), **sections), tmp_path)
     assert np.isfinite(steps(tmp_path, "attribute_error")).all()
     assert steps(tmp_path, "skipped") == [False, False]
+
+
+def test_attributes_are_measured_by_the_outputs_of_their_names(base, tmp_path):
+    """Scores are 0 for verbosity, the first output, and 4 for helpfulness, whatever the completion."""
+    scorer = scorers.last_token(tmp_path / "scorer", WANTED, outputs=2, id2label={0: "verbosity", 1: "helpfulness"})
+    file = f"{scorer}/model.safetensors"
+    tensors = load_file(file)
+    tensors["score.weight"][:] = 0
+    tensors["score.weight"][1, 1] = 2.0  # of an entry that is 2 for every token
+    save_file(tensors, file, {"format": "pt"})
+    path = tmp_path / "rated.jsonl"
+    path.write_text('{"prompt": "say fox", "response": "fox", "helpfulness": 4, "verbosity": 0}\n')
+    sections = {"steerlm": {"version": 2, "reward_model": scorer}, "training": {"steps": 1, "global_batch": 1}}
+    run(configuration("steerlm", base, str(path), **sections), tmp_path)
+    assert steps(tmp_path, "attribute_error") == [pytest.approx(0, abs=1e-4)]
+
+
+def test_a_measurement_that_is_no_number_ends_the_run(base, tmp_path):
+    scorer = scorers.last_token(tmp_path / "scorer", WANTED, high=float("nan"), outputs=2)
+    path = data(tmp_path, "helpsteer")
+    sections = {"steerlm": {"version": 2, "reward_model": scorer}, "data": {"path": path, "packing": False}, **TWO}
+    with pytest.raises(RewardError, match=r"measures helpfulness of a completion of prompt .* as nan"):
+        run(configuration("steerlm", base, path, **sections), tmp_path)
 
 
 def test_p_tuning_completes_nothing(base, tmp_path):
