@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from tokenizers import AddedToken
+from transformers import AutoTokenizer
 
 from align.errors import AlignSettingsError, DataError, RewardError, RolloutError
+from tests.align import tiny
 from tests.align.methods import scorers
 from tests.align.run.runs import configuration, data, lines, run, same, steps, weights
 
@@ -182,6 +185,23 @@ def test_a_measurement_that_is_no_number_ends_the_run(base, tmp_path):
     sections = {"steerlm": {"version": 2, "reward_model": scorer}, "data": {"path": path, "packing": False}, **TWO}
     with pytest.raises(RewardError, match=r"measures helpfulness of a completion of prompt .* as nan"):
         run(configuration("steerlm", base, path, **sections), tmp_path)
+
+
+def test_answers_that_spell_a_control_token_are_left_out_and_counted(tmp_path):
+    """Words that the model often writes are made control tokens: these it may not write into a conversation."""
+    names = AutoTokenizer.from_pretrained(tiny.model(tmp_path / "model"))
+    words = [AddedToken(one, special=True) for one in ("fox", "dog", "quick", "brown", "jumps", "lazy", "counts")]
+    names.add_tokens(words, special_tokens=True)
+    names.save_pretrained(tmp_path / "model")
+    path = tmp_path / "asked.jsonl"
+    path.write_text("".join(f'{{"prompt": "say {n}"}}\n' for n in range(16)))
+    sections = {"model": {"max_length": 256}, "rollouts": {"max_tokens": 16}, **TWO}
+    run(configuration("constitutional", str(tmp_path / "model"), str(path), **sections), tmp_path)
+    revised, judged = steps(tmp_path, "unfit")
+    assert 0 < revised < 1
+    assert 0 < judged < 1
+    (learnt,) = steps(tmp_path, "revised")
+    assert learnt <= 1 - revised
 
 
 def test_p_tuning_completes_nothing(base, tmp_path):
