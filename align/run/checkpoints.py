@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -24,14 +25,16 @@ class Checkpoints:
     """The checkpoints of one run: a folder a step, with one a policy in it; written aside, whole or absent.
 
     `about`: what must be the same when a run goes on: method, base model, tokenizer, data. Every call is made by all
-    ranks of the job together. A save blocks until it is on the disk.
+    ranks of the job together. A save blocks until it is on the disk. `settings`: all others, by section; they may be
+    changed, and what was changed is said.
     """
 
     def __init__(
         self, folder: Folder, about: Mapping[str, Any], policies: Mapping[str, Policy | None],
-        versions: Mapping[str, str],
+        versions: Mapping[str, str], settings: Mapping[str, Any],
     ):  # fmt: skip
         self.folder, self.about, self.policies, self.versions = folder, dict(about), policies, dict(versions)
+        self.settings = json.loads(json.dumps(settings))  # as they are read again
         self._rank = dist.get_rank() if dist.is_initialized() else 0
 
     def save(self, step: int, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +54,9 @@ class Checkpoints:
         world = dist.get_world_size() if dist.is_initialized() else 1
         hashed = {name: tables.checksum(str(aside / name)) for name in files[self._rank :: world]}
         every = {name: kept for part in gathered(hashed) for name, kept in part.items()}
-        about = {"about": self.about, "versions": self.versions, "policies": list(self.policies)}
+        about = {
+            "about": self.about, "versions": self.versions, "settings": self.settings, "policies": list(self.policies),
+        }  # fmt: skip
         if error := self._said(lambda: self._rank or self.folder.publish(step, about, every)):
             return self._failed(aside, error)
         return {"path": str(self.folder.at(step)), "bytes": sum(kept["bytes"] for kept in every.values())}
@@ -92,12 +97,14 @@ class Checkpoints:
         return found, said
 
     def _refuse_other(self, path: Path) -> list[str]:
-        """Return the versions of what wrote a checkpoint, where they are others."""
-        return [
+        """Return the versions and settings of what wrote a checkpoint, where they are others."""
+        kept = refuse(path, self.about)
+        versions = [
             f"{name} {version} wrote the checkpoint, this is {self.versions.get(name, 'without it')}"
-            for name, version in refuse(path, self.about)["versions"].items()
+            for name, version in kept["versions"].items()
             if self.versions.get(name) != version
         ]
+        return versions + differences(kept["settings"], self.settings)
 
     def load(self, path: Path) -> dict[str, Any]:
         """Take policies from a checkpoint; return the loop's state."""
