@@ -29,17 +29,18 @@ class Online:
     """Complete a batch of prompts, and take one or more optimizer steps on the completions.
 
     epochs, minibatches: optimizer steps a step are their product. reference: log-probabilities of the model before
-    training are needed.
+    training are needed. waits: first steps in which the actor stays as it is, which its schedule leaves out.
     """
 
     def __init__(
-        self, job: Job, loss: Loss, group_size: int, epochs: int = 1, minibatches: int = 1, reference: bool = False
-    ):
+        self, job: Job, loss: Loss, group_size: int, epochs: int = 1, minibatches: int = 1, reference: bool = False,
+        waits: int = 0,
+    ):  # fmt: skip
         self.job, self.loss, self.layout, self.group_size = job, loss, job.layout(), group_size
         self.epochs, self.minibatches = epochs, minibatches
         self.data = job.data
         self.steps = self.data.steps
-        updates = self.steps * epochs * minibatches
+        updates = max(1, self.steps - waits) * epochs * minibatches
         self.actor = job.policy("actor", optimizer=job.config.optimizer, steps=updates)
         self.policies: dict[str, Policy | None] = {"actor": self.actor}
         self.reference = Reference(job, self.actor) if reference else None

@@ -29,8 +29,9 @@ class PpoMethod(Online):
     def __init__(self, job: Job):
         self.settings = settings = job.config.settings
         super().__init__(
-            job, PpoLoss(settings), settings.group_size, settings.epochs, settings.minibatches, settings.kl != 0
-        )
+            job, PpoLoss(settings), settings.group_size, settings.epochs, settings.minibatches, settings.kl != 0,
+            settings.critic_warmup,
+        )  # fmt: skip
         lr = settings.critic_lr
         optimizer = replace(job.config.optimizer, lr=lr, min_lr=min(lr, job.config.optimizer.min_lr))
         updates = self.steps * settings.epochs * settings.minibatches

@@ -53,6 +53,16 @@ def test_completions_that_hit_the_limit_teach_nothing_where_they_are_left_out(me
     assert all(after[name].equal(tensor) for name, tensor in before.items())
 
 
+def test_an_actors_schedule_does_not_run_while_the_critic_alone_learns(base, tmp_path):
+    schedule = {"lr": 1e-3, "min_lr": 1e-4, "schedule": "linear", "warmup_steps": 0}
+    path = data(tmp_path, "prompts")
+    sections = {**REWARDS, "optimizer": schedule, "training": {"steps": 3}}
+    run(configuration("ppo", base, path, **sections), tmp_path / "three")
+    warmed = {**sections, "training": {"steps": 5}, "ppo": {"critic_warmup": 2}}
+    run(configuration("ppo", base, path, **warmed), tmp_path / "five")
+    assert steps(tmp_path / "five", "lr")[2:] == steps(tmp_path / "three", "lr")
+
+
 def test_prompts_that_say_nothing_are_drawn_again(base, tmp_path):
     sections = {"grpo": {"dynamic_sampling": True, "group_size": 2}, "rollouts": {"max_tokens": 2}, **REWARDS}
     run(configuration("grpo", base, data(tmp_path, "prompts"), **sections), tmp_path)
