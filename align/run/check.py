@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from align.config import Config
-from align.errors import AlignSettingsError
+from align.data.examples import Prompt
+from align.errors import AlignSettingsError, DataError
 from align.rewards.compose import KINDS, ModelSettings, read
 from align.rollout.generator import Sampling
 from align.rollout.placement import roles
 from align.rollout.sampling import check as check_sampling
 from align.rollout.sampling import refuse_biased
-from align.run.data import kind
+from align.run.data import RunData, kind, prompt_of
 from align.run.model_reward import weights
 
 REWARDED = ("ppo", "grpo", "reinforce", "rejection_sampling")  # learn from what earns rewards
@@ -20,8 +21,13 @@ def check(config: Config) -> None:
     """Refuse settings that do not go together. Raises AlignSettingsError."""
     settings, given, ranks = config.settings, config.rollouts, config.parallel.ranks
     assert ranks is not None
-    if kind(config) == "prompts" or getattr(settings, "on_policy", False):
+    if kind(config) == "prompts" or getattr(settings, "on_policy", 0):
         _check_completing(config)
+    if getattr(settings, "on_policy", 0) and config.data.train_on == "all":
+        raise AlignSettingsError(
+            "distillation.on_policy completes what comes before the first learnt token; with data.train_on all that is "
+            "one token: set data.train_on to assistant or last"
+        )
     if config.method in REWARDED and not config.rewards and not getattr(settings, "reward_model", ""):
         raise AlignSettingsError(
             f"{config.method} has nothing to reward completions by: give rewards, a list such as [{{math: {{}}}}]. "
@@ -40,6 +46,26 @@ def check(config: Config) -> None:
             f"rollouts.engine megatron completes prompts with the actor's own weights; placement.generate names rank "
             f"{min(apart)}, which has none: leave the engine to auto"
         )
+
+
+def check_data(config: Config, data: RunData) -> None:
+    """Refuse data that a method finds nothing in. Raises DataError, AlignSettingsError."""
+    if config.method == "spin" and all(one.gold is None for one in data.everything):
+        raise DataError(
+            "no record has an answer, which SPIN prefers to the model's own: records are conversations that end with "
+            "an assistant's turn"
+        )
+    if getattr(config.settings, "on_policy", 0) and not any(fits(config, prompt_of(one)) for one in data.everything):
+        given = config.rollouts.max_tokens
+        raise DataError(
+            f"distillation.on_policy: no prompt leaves room for an answer of the student's; model.max_length is "
+            f"{config.model.max_length}, rollouts.max_tokens {given}"
+        )
+
+
+def fits(config: Config, prompt: Prompt) -> bool:
+    """Tell whether a prompt leaves room for a completion."""
+    return len(prompt.tokens) + config.rollouts.max_tokens <= config.model.max_length
 
 
 def _check_completing(config: Config) -> None:

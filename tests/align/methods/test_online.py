@@ -1,5 +1,7 @@
 """What methods do with completions of their own, beside learning."""
 
+import json
+
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
@@ -133,14 +135,20 @@ def test_a_server_completes_prompts_as_the_trainer_does(base, tmp_path):
 
 
 def test_a_student_answers_itself_where_there_is_room(base, other, tmp_path):
-    path = data(tmp_path, "messages")
-    given = {"distillation": {"teacher": other}}
-    own = {"distillation": {"teacher": other, "on_policy": 1.0}}
-    first = run(configuration("distillation", base, path, **TWO, **given), tmp_path / "given")
-    none = run(configuration("distillation", base, path, **TWO, **own, rollouts={"max_tokens": 96}), tmp_path / "none")
-    second = run(configuration("distillation", base, path, **TWO, **own), tmp_path / "own")
-    assert same(first, none)
-    assert not same(first, second)
+    path = tmp_path / "answered.jsonl"
+    asked = ["say fox"] * 2 + ["say nine " * 12] * 2  # of the latter there is no room for a completion
+    turns = [[{"role": "user", "content": one}, {"role": "assistant", "content": "fox"}] for one in asked]
+    path.write_text("".join(json.dumps({"messages": one}) + "\n" for one in turns))
+    made = {}
+    for share in (0.0, 0.5, 1.0):
+        sections = {"distillation": {"teacher": other, "on_policy": share}, "rollouts": {"max_tokens": 40}}
+        training = {"steps": 6, "global_batch": 4}
+        config = configuration("distillation", base, str(path), **sections, training=training)
+        made[share] = run(config, tmp_path / str(share))
+    assert not same(made[0.0], made[1.0])
+    assert steps(made[0.0], "drawn") == []
+    assert set(steps(made[0.5], "drawn")) == {0.0, 0.5}
+    assert steps(made[1.0], "drawn") == [0.5] * 6
 
 
 def test_the_best_of_a_prompts_completions_are_kept(base, tmp_path):

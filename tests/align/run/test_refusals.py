@@ -182,6 +182,25 @@ def test_settings_of_a_reward_model_are_checked_before_ranks_start(settings, wor
         ready("grpo", base, data(tmp_path, "prompts"), rewards=[{"model": {"start_from": scorer, **settings}}])
 
 
+def test_spin_without_answers_is_refused(base, tmp_path):
+    with pytest.raises(DataError, match="no record has an answer, which SPIN prefers"):
+        ready("spin", base, data(tmp_path, "prompts"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"rollouts": {"max_tokens": 96}}, "no prompt leaves room .* model.max_length is 96, rollouts.max_tokens 96"),
+        ({"data": {"train_on": "all"}}, "with data.train_on all that is one token"),
+    ],
+)
+def test_a_student_that_could_answer_nothing_itself_is_refused(sections, words, base, other, tmp_path):
+    path = data(tmp_path, "messages")
+    sections = {**sections, "data": {"path": path, **sections.get("data", {})}}
+    with pytest.raises((DataError, AlignSettingsError), match=words):
+        ready("distillation", base, path, distillation={"teacher": other, "on_policy": 0.5}, **sections)
+
+
 def test_a_critic_may_be_of_another_size_but_not_of_another_tokenizer(base, other, foreign, tmp_path):
     path = data(tmp_path, "prompts")
     run(configuration("ppo", base, path, **PATTERN, ppo={"critic": other}), tmp_path)
