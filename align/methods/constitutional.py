@@ -20,6 +20,7 @@ from align.errors import AlignSettingsError, DataError
 from align.methods.iterated import Iterated, Phase
 from align.objectives import PreferenceLoss, SftLoss
 from align.rewards.judge import Judge
+from align.run.data import WATCHED
 from align.run.evaluate import of_logprobs
 from align.run.job import Job
 from align.run.measure import gathered, measure
@@ -97,7 +98,7 @@ class ConstitutionalMethod(Iterated):
                 made.append(Example(prompt.id, (one,)))
                 samples.append(replace(_sample(prompt, answer, len(one.tokens)), before=before.text))
         unfit = sum(answer is None for answer in answers) / len(prompts)
-        return made, samples[:8], {"revised": len(made) / len(prompts), "unfit": unfit}
+        return made, samples[:WATCHED], {"revised": len(made) / len(prompts), "unfit": unfit}
 
     def judged(self) -> tuple[list[Example], list[Sample], dict[str, float]]:
         """Return pairs of the model's own answers, the preferred one first; equal answers are left out."""
@@ -117,7 +118,7 @@ class ConstitutionalMethod(Iterated):
         known = [max(share, 1 - share) for share in shares if share is not None]
         facts = {"judged": len(made) / len(prompts), "unfit": 1 - len(known) / len(prompts)}
         sure = {"sureness": float(np.mean(known))} if known else {}
-        return made, samples[:8], drawn.facts() | facts | sure
+        return made, samples[:WATCHED], drawn.facts() | facts | sure
 
     def _answered(self, prompts: Sequence[Prompt], asked: Sequence[Turns | None], *which: object) -> list[str | None]:
         """Return what the critic says to conversations: a server's model, else the policy itself.

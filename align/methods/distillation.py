@@ -19,9 +19,9 @@ from align.run.check import fits
 from align.run.data import prompt_of
 from align.run.job import Job
 from align.run.measure import measure
+from align.run.models import vocabulary
 from align.run.reference import with_fields
 from align.run.rollouts import Rollouts
-from millrace import storage
 
 
 class DistillationMethod(Offline):
@@ -86,11 +86,6 @@ def _likeliest(policy: Policy, batches: Sequence[TokenBatch], top_k: int) -> lis
         assert outputs.candidates is not None
         made.append(torch.stack((outputs.top.float(), outputs.candidates), 2))
     return made
-
-
-def vocabulary(folder: str) -> int:
-    """Return how many tokens a model knows."""
-    return int(storage.read_json(storage.join(folder, "config.json"))["vocab_size"])
 
 
 def open_method(job: Job) -> DistillationMethod:

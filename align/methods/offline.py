@@ -6,15 +6,16 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from align.backends.hf_model import fingerprint
+from align.backends.fingerprint import fingerprint
 from align.batch import Example
 from align.methods.method import Outcome, outcome
 from align.objectives import counts
-from align.policy import Head, Loss, Policy, StepResult
+from align.policy import Head, Loss, Policy
 from align.run.evaluate import evaluate
 from align.run.job import Job
-from align.run.measure import Layout, gathered
+from align.run.measure import gathered
 from align.run.reference import Reference, ReferenceCache
+from align.run.update import update
 from millrace import storage
 
 
@@ -95,14 +96,3 @@ class Offline:
         """Write the policy."""
         if self.policy is not None:
             self.policy.export(folder)
-
-
-def update(
-    policy: Policy | None, examples: Sequence[Example], layout: Layout, loss: Loss, over: Mapping[str, float]
-) -> StepResult:
-    """Take one optimizer step on the ranks that hold a policy; return what it came to on all."""
-    came: StepResult | None = None
-    if policy is not None:
-        came = policy.train_step(layout.batches(examples, policy.data_rank, policy.data_ranks), loss, over)
-    results: list[StepResult | None] = gathered(came)
-    return next(one for one in results if one is not None)

@@ -12,17 +12,16 @@ from align.advantages import truncated_importance
 from align.batch import Example
 from align.data.examples import Prompt
 from align.methods.method import Outcome, outcome
-from align.methods.offline import update
 from align.objectives import counts
 from align.policy import Loss, Policy, StepResult
+from align.run.data import WATCHED
 from align.run.evaluate import of_logprobs
 from align.run.experience import Experience, masks, stacked, with_rows
 from align.run.job import Job
 from align.run.measure import measure
 from align.run.reference import Reference, with_fields
 from align.run.rollouts import Rollouts
-
-WATCHED = 8  # prompts whose completions are kept for the report, at each validation and of each step
+from align.run.update import update
 
 
 class Online:

@@ -12,7 +12,6 @@ from align.advantages import gae, moments, token_rewards, whiten
 from align.batch import Example
 from align.losses import reduce
 from align.methods.method import Outcome, outcome
-from align.methods.offline import update
 from align.methods.online import Online, unfinished_left_out
 from align.objectives import PpoLoss, ValueLoss, counts
 from align.policy import StepResult
@@ -21,6 +20,7 @@ from align.run.experience import Experience, masks, stacked, with_rows
 from align.run.job import Job
 from align.run.measure import measure
 from align.run.reference import with_fields
+from align.run.update import update
 
 
 class PpoMethod(Online):

@@ -9,6 +9,7 @@ from align.batch import Example
 from align.config import Dpo
 from align.methods.iterated import Iterated, Phase
 from align.objectives import PreferenceLoss
+from align.run.data import WATCHED
 from align.run.job import Job
 from align.run.samples import Sample
 
@@ -31,7 +32,7 @@ class SpinMethod(Iterated):
             own = replace(own, token_fields={})
             if prompt.gold.tokens.tolist() != own.tokens.tolist():
                 pairs.append(Example(prompt.id, (prompt.gold, own)))
-        return pairs, drawn.samples(8), drawn.facts() | {"alike": 1 - len(pairs) / len(prompts)}
+        return pairs, drawn.samples(WATCHED), drawn.facts() | {"alike": 1 - len(pairs) / len(prompts)}
 
 
 def open_method(job: Job) -> SpinMethod:

@@ -21,7 +21,7 @@ def check(config: Config) -> None:
     """Refuse settings that do not go together. Raises AlignSettingsError."""
     settings, given, ranks = config.settings, config.rollouts, config.parallel.ranks
     assert ranks is not None
-    if kind(config) == "prompts" or getattr(settings, "on_policy", 0):
+    if kind(config) == "prompts" or getattr(settings, "on_policy", False):
         _check_completing(config)
     if getattr(settings, "on_policy", 0) and config.data.train_on == "all":
         raise AlignSettingsError(

@@ -70,7 +70,11 @@ class Checkpoints:
             save = partial(policy.save, str(aside / name)) if policy is not None else None
             if error := self._said(save or (lambda: None)):
                 return error
-        return self._said(lambda: self._rank or storage.write_json(str(aside / STATE), dict(state)))
+        return self._said(lambda: self._write_state(aside, state))
+
+    def _write_state(self, aside: Path, state: Mapping[str, Any]) -> None:
+        if self._rank == 0:
+            storage.write_json(str(aside / STATE), dict(state))
 
     def _said(self, work: Any) -> str:
         """Do this rank's part; return the first rank's disk error, the same on all."""

@@ -92,7 +92,7 @@ def refuse_unfit(config: Config, chat: Chat) -> None:
         told = storage.read_json(storage.join(one.folder, "config.json"))
         if one.scores:
             _refuse_unscoring(one, told)
-        _refuse_other_tokens(one, told, config, chat)
+        _refuse_other_tokens(one, config, chat)
 
 
 def refuse_unmeasured(config: Config, data: RunData) -> None:
@@ -114,7 +114,7 @@ def _refuse_unscoring(one: Other, told: Mapping[str, Any]) -> None:
         )
 
 
-def _refuse_other_tokens(one: Other, told: Mapping[str, Any], config: Config, chat: Chat) -> None:
+def _refuse_other_tokens(one: Other, config: Config, chat: Chat) -> None:
     """Compare vocabularies: what a model reads are the policy's token ids."""
     from transformers import AutoTokenizer
 
@@ -127,13 +127,14 @@ def _refuse_other_tokens(one: Other, told: Mapping[str, Any], config: Config, ch
                 f"{one.setting} {one.folder} has another tokenizer than {config.model.start_from}: {len(their):,} "
                 f"tokens, the policy's has {len(own):,}; the first that differs is {number}, {token!r}"
             )
-    theirs = _vocabulary(told)
-    mine = _vocabulary(storage.read_json(storage.join(config.model.start_from, "config.json")))
+    theirs, mine = vocabulary(one.folder), vocabulary(config.model.start_from)
     if theirs < mine if not one.distribution else theirs != mine:
         raise ModelError(
             f"{one.setting} {one.folder} has a vocabulary of {theirs:,}; that of {config.model.start_from} is {mine:,}"
         )
 
 
-def _vocabulary(told: Mapping[str, Any]) -> int:
+def vocabulary(folder: str) -> int:
+    """Return how many tokens a model has weights for."""
+    told = storage.read_json(storage.join(folder, "config.json"))
     return int((told.get("text_config") or told)["vocab_size"])

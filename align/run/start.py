@@ -41,7 +41,7 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
     cache: a folder in which the data's tokens are kept for the ranks. Raises AlignSettingsError, ModelError, DataError.
     """
     from align.backends.choose import choose, count
-    from align.backends.hf_model import fingerprint
+    from align.backends.fingerprint import fingerprint
     from align.run import models
     from align.run.check import check, check_data
     from align.run.data import RunData
