@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from align.backends import hf_checkpoint, hf_export, hf_ranks
+from align.backends.fingerprint import fingerprint
 from align.backends.hf_attention import DOCUMENTS
 from align.backends.hf_batch import Limits, inputs, spread
 from align.backends.hf_logprobs import most_likely, token_logprobs
-from align.backends.hf_model import fingerprint, open_model
+from align.backends.hf_model import open_model
 from align.backends.hf_network import Network
 from align.backends.hf_optimizer import Trainer
 from align.backends.hf_probe import EXAMPLES
@@ -185,9 +186,7 @@ class HuggingFacePolicy:
             self._outputs(empty(), needs - {"candidates"})
         return found
 
-    def _outputs(
-        self, batch: TokenBatch, needs: frozenset[Need], top_k: int = 0, learnt: bool = False
-    ) -> Outputs:
+    def _outputs(self, batch: TokenBatch, needs: frozenset[Need], top_k: int = 0, learnt: bool = False) -> Outputs:
         """Run the model on a micro-batch. learnt: answers are 0 at tokens outside the mask, and cost nothing."""
         if not needs <= NEEDS[self.head]:
             asked = ", ".join(sorted(needs - NEEDS[self.head]))

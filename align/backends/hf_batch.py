@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from align.backends.limits import refuse_beyond
 from align.batch import TokenBatch
 from align.errors import ModelError
 
@@ -35,24 +36,10 @@ class Limits:
 
     def check(self, batch: TokenBatch) -> None:
         """Raise ModelError for tokens or lengths that the model has no weights for."""
-        least, most = int(batch.tokens.min()), int(batch.tokens.max())
-        if least < 0 or most >= self.vocabulary:
-            raise ModelError(
-                f"a batch holds token {least if least < 0 else most}; {self.name} knows 0 to {self.vocabulary - 1}: "
-                "its tokenizer and its weights do not belong together"
-            )
-        longest = int(batch.lengths.max())
-        if self.positions is not None and longest + self.virtual > self.positions:
-            virtual = f" and {self.virtual} virtual tokens" if self.virtual else ""
-            raise ModelError(
-                f"a sequence has {longest} tokens{virtual}; {self.name} has {self.positions} positions. "
-                "Lower model.max_length"
-            )
+        refuse_beyond(batch, self.vocabulary, self.positions, self.name, self.virtual)
 
 
-def inputs(
-    batch: TokenBatch, limits: Limits, device: torch.device, last: bool = False, learnt: bool = False
-) -> Inputs:
+def inputs(batch: TokenBatch, limits: Limits, device: torch.device, last: bool = False, learnt: bool = False) -> Inputs:
     """Lay a micro-batch out for a model, on its device. last: answers are wanted at each sequence's last token.
 
     learnt: of tokens that are in the batch's mask alone; prompts need no logits.

@@ -125,7 +125,7 @@ def config_json(policy: HuggingFacePolicy) -> dict[str, Any]:
         scaling = {key: value for key, value in rope.items() if key != "rope_theta"}
         given.setdefault("rope_scaling", None if scaling.get("rope_type") == "default" else scaling)
     if policy.head != "lm":
-        labels = {str(number): f"LABEL_{number}" for number in range(policy.settings.outputs)}
+        labels = policy.settings.names
         given |= {"id2label": labels, "label2id": {label: int(number) for number, label in labels.items()}}
         end = config.eos_token_id[0] if isinstance(config.eos_token_id, list) else config.eos_token_id
         if given.get("pad_token_id") is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +14,6 @@ from align.errors import ModelError
 from millrace import storage
 
 HEADS = ("lm_head.", "score.", "classifier.", "v_head.", "embed_out.")  # that another use of the same model has
-BLOCK, BLOCKS = 4096, 16  # bytes, and how many of each weights file, that tell one model from another
 
 
 def read_config(folder: str) -> Any:
@@ -96,22 +94,6 @@ def _quantization(settings: PolicySettings, dtype: torch.dtype) -> dict[str, Any
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
         )
     }
-
-
-def fingerprint(folder: str) -> str:
-    """Return a hash that tells a base model from another: config.json, and of each weights file blocks of its bytes."""
-    digest = hashlib.sha256(storage.read_bytes(storage.join(folder, "config.json")))
-    for name in storage.list_folder(folder):
-        if not name.endswith((".safetensors", ".bin", ".index.json")):
-            continue
-        url = storage.join(folder, name)
-        length = storage.size(url) or 0
-        digest.update(f"{name} {length}".encode())
-        with storage.opening(url) as stream:
-            for number in range(BLOCKS):
-                stream.seek(number * max(0, length - BLOCK) // (BLOCKS - 1))
-                digest.update(stream.read(BLOCK))
-    return digest.hexdigest()[:16]
 
 
 @contextlib.contextmanager

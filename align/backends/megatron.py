@@ -295,9 +295,8 @@ class MegatronPolicy:
     def _write(self, folder: str, stream: Iterator[tuple[str, Tensor]], adapters: Mapping[str, Tensor]) -> None:
         base, dtype = self.settings.start_from, "float32" if self.config.training.precision == "fp32" else "bfloat16"
         with appearing(folder) as place:
-            megatron_files.write_model(
-                place, base, self.settings.model.tokenizer, self.model, self.outputs, dtype, stream
-            )
+            labels = self.settings.names if self.outputs else {}
+            megatron_files.write_model(place, base, self.settings.model.tokenizer, self.model, labels, dtype, stream)
             if self.lora is not None:
                 where = storage.join(place, "adapter")
                 megatron_files.write_adapter(where, adapters, self.lora, base, self.model, self.head)

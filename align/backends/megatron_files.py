@@ -29,14 +29,18 @@ PLAIN: dict[str, Any] = {
 
 
 def write_model(
-    place: str, base: str, tokenizer: str, model: Model, outputs: int, dtype: str, tensors: Iterator[tuple[str, Tensor]]
-) -> None:
+    place: str, base: str, tokenizer: str, model: Model, labels: Mapping[str, str], dtype: str,
+    tensors: Iterator[tuple[str, Tensor]],
+) -> None:  # fmt: skip
     """Write weights, and beside them all else that the base folder has, with the tokenizer's folder over it.
 
-    config.json stays the base's, but for the type of the weights and the head. outputs: 0 for a language model.
+    config.json stays the base's, but for the type of the weights and the head. labels: of outputs, by their numbers;
+    {}: a language model.
     """
     shapes = {
-        name: shape for matrix in table(model, family_of(model), outputs) for name, shape in matrix.sources().items()
+        name: shape
+        for matrix in table(model, family_of(model), len(labels))
+        for name, shape in matrix.sources().items()
     }
     write_tensors(place, shapes, dtype, tensors, SHARD_BYTES)
     for folder in dict.fromkeys((base, tokenizer or base)):
@@ -46,11 +50,11 @@ def write_model(
                 storage.write_bytes(storage.join(place, name), storage.read_bytes(storage.join(folder, name)))
     config = storage.read_json(storage.join(base, "config.json"))
     config |= {"dtype": dtype, "torch_dtype": dtype}
-    if outputs:
+    if labels:
         kind = config["architectures"][0]
         config["architectures"] = [kind.replace("ForCausalLM", SCORES).replace("LMHeadModel", SCORES)]
-        config["id2label"] = {str(n): f"LABEL_{n}" for n in range(outputs)}
-        config["label2id"] = {f"LABEL_{n}": n for n in range(outputs)}
+        config["id2label"] = dict(labels)
+        config["label2id"] = {label: int(number) for number, label in labels.items()}
         config["tie_word_embeddings"] = config.get("tie_word_embeddings", False)
     storage.write_json(storage.join(place, "config.json"), config)
 

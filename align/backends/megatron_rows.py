@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from align.backends.limits import refuse_beyond
 from align.batch import TokenBatch
-from align.errors import ModelError
 from align.policy import Head, Outputs
 from pretrain.config import Model
 from pretrain.mcore.vocabulary import logprobs, most_likely
@@ -72,17 +72,7 @@ def _row(batch: TokenBatch, length: int, device: torch.device | str) -> Row:
 def check(batches: Sequence[TokenBatch], model: Model, name: str) -> None:
     """Raise ModelError for tokens or lengths that the model has no weights for."""
     for batch in batches:
-        least, most = int(batch.tokens.min()), int(batch.tokens.max())
-        if least < 0 or most >= (model.vocab_size or 0):
-            raise ModelError(
-                f"a batch holds token {least if least < 0 else most}; {name} knows 0 to {(model.vocab_size or 0) - 1}: "
-                "its tokenizer and its weights do not belong together"
-            )
-        longest = int(batch.lengths.max())
-        if longest > (model.positions or 0):
-            raise ModelError(
-                f"a sequence has {longest} tokens; {name} has {model.positions} positions. Lower model.max_length"
-            )
+        refuse_beyond(batch, model.vocab_size or 0, model.positions or 0, name)
 
 
 @dataclass(frozen=True)

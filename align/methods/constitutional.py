@@ -20,6 +20,7 @@ from align.errors import AlignSettingsError, DataError
 from align.methods.iterated import Iterated, Phase
 from align.objectives import PreferenceLoss, SftLoss
 from align.rewards.judge import Judge
+from align.run.data import WATCHED
 from align.run.evaluate import of_logprobs
 from align.run.job import Job
 from align.run.measure import gathered, measure
@@ -28,6 +29,7 @@ from millrace import storage
 from millrace.config import build
 from millrace.errors import ConfigError
 
+Turns = tuple[Message, ...]
 VERDICT = "{question}\n\nRequest:\n{request}\n\nAnswer A:\n{a}\n\nAnswer B:\n{b}\n\nReply with A or B alone."
 
 
@@ -81,25 +83,22 @@ class ConstitutionalMethod(Iterated):
         """Return conversations that end with a revised answer."""
         prompts = self.data.everything
         first = self.rollouts.draw(prompts, 1, "answer")
-        answers = [one.text for one in first.completions]
+        answers: list[str | None] = [one.text for one in first.completions]
         for turn in range(self.settings.revisions):
             rules = [self._principle(prompt, "revision", turn) for prompt in prompts]
             asked = [
-                (*prompt.messages, Message("assistant", answer), Message("user", rule.critique))
-                for prompt, answer, rule in zip(prompts, answers, rules)
+                _asked(prompt.messages, answer, rule.critique) for prompt, answer, rule in zip(prompts, answers, rules)
             ]
             critiques = self._answered(prompts, asked, "critique", turn)
-            asked = [
-                (*turns, Message("assistant", critique), Message("user", rule.revision))
-                for turns, critique, rule in zip(asked, critiques, rules)
-            ]
+            asked = [_asked(turns, critique, rule.revision) for turns, critique, rule in zip(asked, critiques, rules)]
             answers = self._answered(prompts, asked, "revision", turn)
         made, samples = [], []
         for prompt, before, answer in zip(prompts, first.completions, answers):
-            if (one := self._learnt(prompt, answer)) is not None:
+            if answer is not None and (one := self._learnt(prompt, answer)) is not None:
                 made.append(Example(prompt.id, (one,)))
                 samples.append(replace(_sample(prompt, answer, len(one.tokens)), before=before.text))
-        return made, samples[:8], {"revised": len(made) / len(prompts)}
+        unfit = sum(answer is None for answer in answers) / len(prompts)
+        return made, samples[:WATCHED], {"revised": len(made) / len(prompts), "unfit": unfit}
 
     def judged(self) -> tuple[list[Example], list[Sample], dict[str, float]]:
         """Return pairs of the model's own answers, the preferred one first; equal answers are left out."""
@@ -111,30 +110,51 @@ class ConstitutionalMethod(Iterated):
         shares = self._verdicts(pairs)
         made, samples = [], []
         for i, (prompt, share) in enumerate(zip(prompts, shares)):
-            if texts[2 * i] == texts[2 * i + 1] or share == 0.5:
+            if texts[2 * i] == texts[2 * i + 1] or share is None or share == 0.5:
                 continue
             first, second = sequences[2 * i : 2 * i + 2] if share > 0.5 else sequences[2 * i : 2 * i + 2][::-1]
             made.append(Example(prompt.id, (first, second)))
             samples.append(_sample(prompt, texts[2 * i + (share < 0.5)], len(first.tokens)))
-        sure = float(np.mean([max(share, 1 - share) for share in shares]))
-        return made, samples[:8], drawn.facts() | {"judged": len(made) / len(prompts), "sureness": sure}
+        known = [max(share, 1 - share) for share in shares if share is not None]
+        facts = {"judged": len(made) / len(prompts), "unfit": 1 - len(known) / len(prompts)}
+        sure = {"sureness": float(np.mean(known))} if known else {}
+        return made, samples[:WATCHED], drawn.facts() | facts | sure
 
-    def _answered(self, prompts: Sequence[Prompt], asked: Sequence[tuple[Message, ...]], *which: object) -> list[str]:
-        """Return what the critic says to conversations: a server's model, else the policy itself."""
+    def _answered(self, prompts: Sequence[Prompt], asked: Sequence[Turns | None], *which: object) -> list[str | None]:
+        """Return what the critic says to conversations: a server's model, else the policy itself.
+
+        None to one that cannot be put to it: the model has spelt a control token.
+        """
         if self.judges:
             critic = next(iter(self.judges.values())).chat
-            said = [[{"role": one.role, "content": one.content} for one in turns] for turns in asked]
-            return list(gathered(critic.ask(said, str) if self.job.first else None)[0])
-        turned = [replace(prompt, tokens=self._fit(turns)) for prompt, turns in zip(prompts, asked)]
-        return [one.text for one in self.rollouts.draw(turned, 1, *which).completions]
+            there = [i for i, turns in enumerate(asked) if turns is not None]
+            said = [[{"role": one.role, "content": one.content} for one in asked[i] or ()] for i in there]
+            found = gathered(critic.ask(said, str) if self.job.first else None)[0]
+        else:
+            fitted = [self._fit(turns) for turns in asked]
+            there = [i for i, tokens in enumerate(fitted) if tokens is not None]
+            turned = [replace(prompt, tokens=one) for prompt, one in zip(prompts, fitted) if one is not None]
+            found = [one.text for one in self.rollouts.draw(turned, 1, *which).completions] if turned else []
+        answers = dict(zip(there, found))
+        return [answers.get(i) for i in range(len(asked))]
 
-    def _fit(self, turns: tuple[Message, ...]) -> np.ndarray:
-        """Return a conversation's tokens, without its oldest where there would be no room for an answer."""
+    def _fit(self, turns: Turns | None) -> np.ndarray | None:
+        """Return a conversation's tokens, without its oldest where there would be no room for an answer.
+
+        None where a turn spells a control token, which would break the conversation up.
+        """
         config = self.job.config
-        return self.job.chat.prompt(turns)[-(config.model.max_length - config.rollouts.max_tokens) :]
+        try:
+            tokens = self.job.chat.prompt(turns) if turns is not None else None
+        except Unfit:
+            return None
+        return tokens if tokens is None else tokens[-(config.model.max_length - config.rollouts.max_tokens) :]
 
-    def _verdicts(self, pairs: Sequence[tuple[Prompt, str, str]]) -> list[float]:
-        """Return for each pair the probability that the first answer is better, over both orders of showing them."""
+    def _verdicts(self, pairs: Sequence[tuple[Prompt, str, str]]) -> list[float | None]:
+        """Return for each pair the probability that the first answer is better, over both orders of showing them.
+
+        None of a pair that the policy cannot be shown: an answer spells a control token.
+        """
         questions = [self._principle(prompt, "preference").preference for prompt, _, _ in pairs]
         if self.judges:
             return list(gathered(self._judged_elsewhere(pairs, questions) if self.job.first else None)[0])
@@ -144,7 +164,8 @@ class ConstitutionalMethod(Iterated):
             for x, y in ((a, b), (b, a))
         ]
         given = self._own_verdicts(asked)
-        return [(given[2 * i] + 1 - given[2 * i + 1]) / 2 for i in range(len(pairs))]
+        both = [(given[2 * i], given[2 * i + 1]) for i in range(len(pairs))]
+        return [None if a is None or b is None else (a + 1 - b) / 2 for a, b in both]
 
     def _judged_elsewhere(self, pairs: Sequence[tuple[Prompt, str, str]], questions: Sequence[str]) -> list[float]:
         """Return what a server's model prefers, asked by each principle."""
@@ -156,15 +177,17 @@ class ConstitutionalMethod(Iterated):
                 shares[i] = share
         return shares
 
-    def _own_verdicts(self, asked: Sequence[str]) -> list[float]:
-        """Return the policy's probability of A against B (Bai et al. 2022, section 4.1)."""
+    def _own_verdicts(self, asked: Sequence[str]) -> list[float | None]:
+        """Return the policy's probability of A against B (Bai et al. 2022, section 4.1); None of unfit answers."""
         letters = [self.job.chat.tokenizer.encode(letter, add_special_tokens=False) for letter in "AB"]
         if len(letters[0]) != 1 or len(letters[1]) != 1:
             raise DataError("the tokenizer has no single tokens for A and B, by which the model would judge")
         questions = [self._fit((Message("user", one),)) for one in asked]
-        sides = [Example("", tuple(_followed(question, letter) for letter in letters)) for question in questions]
+        fit = {i: question for i, question in enumerate(questions) if question is not None}
+        sides = [Example("", tuple(_followed(question, letter) for letter in letters)) for question in fit.values()]
         given = measure(self.policy, sides, self.layout, of_logprobs)
-        return [float(1 / (1 + np.exp(b[-1] - a[-1]))) for a, b in given]
+        found = {i: float(1 / (1 + np.exp(b[-1] - a[-1]))) for i, (a, b) in zip(fit, given)}
+        return [found.get(i) for i in range(len(asked))]
 
     def _learnt(self, prompt: Prompt, answer: str) -> TokenSequence | None:
         """Return an answer as it is learnt; None where it is empty or too long."""
@@ -173,6 +196,13 @@ class ConstitutionalMethod(Iterated):
         except Unfit:
             return None
         return one if answer.strip() and len(one.tokens) <= self.job.config.model.max_length else None
+
+
+def _asked(turns: Turns | None, answer: str | None, question: str) -> Turns | None:
+    """Return a conversation with an answer and a further question; None where either is missing."""
+    if turns is None or answer is None:
+        return None
+    return (*turns, Message("assistant", answer), Message("user", question))
 
 
 def _followed(question: np.ndarray, letter: list[int]) -> TokenSequence:

@@ -11,15 +11,17 @@ import torch
 from torch import Tensor
 
 from align.batch import Example, TokenBatch
+from align.methods.method import Outcome
 from align.methods.offline import Offline
 from align.objectives import DistillationLoss
 from align.policy import Policy
+from align.run.check import fits
 from align.run.data import prompt_of
 from align.run.job import Job
 from align.run.measure import measure
+from align.run.models import vocabulary
 from align.run.reference import with_fields
 from align.run.rollouts import Rollouts
-from millrace import storage
 
 
 class DistillationMethod(Offline):
@@ -30,21 +32,29 @@ class DistillationMethod(Offline):
         super().__init__(job, DistillationLoss(self.settings))
         self.teacher = job.policy("reference", self.settings.teacher)
         self.rollouts = Rollouts(job, self.policy) if self.settings.on_policy else None
+        self.drawn = 0.0  # share of the batch's answers that are the student's own
 
     def batch(self, number: int) -> list[Example]:
         """Return a step's examples; a share of batches the student answers itself, where there is room for it."""
         given = super().batch(number)
+        self.drawn = 0.0
         if self.rollouts is None or self._given(number):
             return given
         config = self.job.config
         prompts = [prompt_of(one) for one in given]
-        room = [len(one.tokens) + config.rollouts.max_tokens <= config.model.max_length for one in prompts]
-        asked = [prompt for prompt, fits in zip(prompts, room) if fits]
+        room = [fits(config, one) for one in prompts]
+        asked = [prompt for prompt, there in zip(prompts, room) if there]
         drawn = iter(self.rollouts.draw(asked, 1, number).sequences() if asked else ())
-        own = (
-            Example(one.id, (replace(next(drawn), token_fields={}),)) if fits else one for one, fits in zip(given, room)
-        )
-        return list(own)
+        self.drawn = sum(room) / len(room)
+        return [
+            Example(one.id, (replace(next(drawn), token_fields={}),)) if there else one
+            for one, there in zip(given, room)
+        ]
+
+    def step(self, number: int) -> Outcome:
+        """Take one optimizer step; where the student answers itself, log the share of the batch it did."""
+        came = super().step(number)
+        return came if self.rollouts is None else replace(came, metrics=came.metrics | {"drawn": self.drawn})
 
     def _given(self, number: int) -> bool:
         draw = np.random.default_rng([self.job.config.training.seed, number]).random()
@@ -76,11 +86,6 @@ def _likeliest(policy: Policy, batches: Sequence[TokenBatch], top_k: int) -> lis
         assert outputs.candidates is not None
         made.append(torch.stack((outputs.top.float(), outputs.candidates), 2))
     return made
-
-
-def vocabulary(folder: str) -> int:
-    """Return how many tokens a model knows."""
-    return int(storage.read_json(storage.join(folder, "config.json"))["vocab_size"])
 
 
 def open_method(job: Job) -> DistillationMethod:

@@ -25,22 +25,27 @@ class GrpoMethod(Online):
         )
 
     def draw(self, number: int) -> tuple[Experience, dict[str, float]]:
-        """Draw completions; with dynamic sampling until enough prompts have rewards that differ (DAPO, section 3.2)."""
-        drawn, facts = super().draw(number)
-        drawn = self._shaped(drawn)
+        """Draw completions; with dynamic sampling until enough prompts have rewards that differ (DAPO, section 3.2).
+
+        Whether they differ is asked before the penalty of overlong completions; what is logged is of all drawn.
+        """
+        first, facts = super().draw(number)
+        drawn = self._shaped(first)
         if not self.settings.dynamic_sampling:
-            return drawn, facts
-        wanted, seen, batches = len(drawn.rewards), len(drawn.rewards), 1
-        kept = self._informative(drawn)
+            return drawn, facts | drawn.facts()
+        wanted, batches = len(drawn.rewards), 1
+        kept = drawn.take(_informative(first))
         while len(kept.rewards) < wanted and batches < self.settings.max_draws:
             more, facts = super().draw(number)
-            kept, batches, seen = kept.and_then(self._informative(self._shaped(more))), batches + 1, seen + wanted
+            shaped = self._shaped(more)
+            drawn, kept, batches = drawn.and_then(shaped), kept.and_then(shaped.take(_informative(more))), batches + 1
+        seen = len(drawn.rewards)
         if not len(kept.rewards):
             raise RolloutError(
                 f"step {number}: in {seen} completions of {batches} batches no prompt earned rewards that differ, so "
                 "there is nothing to learn; grpo.max_draws allows no more"
             )
-        facts |= {"acceptance": len(kept.rewards) / seen, "draws": float(batches)}
+        facts |= drawn.facts() | {"acceptance": len(kept.rewards) / seen, "draws": float(batches)}
         return kept.take(range(min(wanted, len(kept.rewards)))), facts
 
     def _shaped(self, drawn: Experience) -> Experience:
@@ -52,9 +57,6 @@ class GrpoMethod(Online):
         penalty = overlong_penalty(lengths, limit, self.settings.overlong).double().numpy()
         return drawn.with_rewards(drawn.rewards + penalty, overlong=penalty)
 
-    def _informative(self, drawn: Experience) -> Experience:
-        return drawn.take(np.flatnonzero(informative(torch.from_numpy(drawn.rewards), drawn.group).numpy()).tolist())
-
     def advantaged(self, examples: list[Example], drawn: Experience) -> tuple[list[Example], dict[str, float]]:
         """Return examples with advantages; and the share of completions whose group says nothing."""
         rewards = torch.from_numpy(drawn.rewards)
@@ -64,6 +66,10 @@ class GrpoMethod(Online):
             made = unfinished_left_out(made, drawn)
         silent = 1 - float(informative(rewards, drawn.group).double().mean())
         return made, {"silent": silent}
+
+
+def _informative(drawn: Experience) -> list[int]:
+    return [int(i) for i in np.flatnonzero(informative(torch.from_numpy(drawn.rewards), drawn.group).numpy())]
 
 
 def open_method(job: Job) -> GrpoMethod:

@@ -11,7 +11,6 @@ import numpy as np
 from align.batch import Example
 from align.errors import DataError
 from align.methods.method import Outcome, outcome
-from align.methods.offline import update
 from align.objectives import counts
 from align.policy import Loss, Policy
 from align.run.job import Job
@@ -20,6 +19,7 @@ from align.run.measure import gathered
 from align.run.reference import ReferenceCache
 from align.run.rollouts import Rollouts
 from align.run.samples import Sample
+from align.run.update import update
 from millrace import storage
 
 

@@ -6,15 +6,16 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from align.backends.hf_model import fingerprint
+from align.backends.fingerprint import fingerprint
 from align.batch import Example
 from align.methods.method import Outcome, outcome
 from align.objectives import counts
-from align.policy import Head, Loss, Policy, StepResult
+from align.policy import Head, Loss, Policy
 from align.run.evaluate import evaluate
 from align.run.job import Job
-from align.run.measure import Layout, gathered
+from align.run.measure import gathered
 from align.run.reference import Reference, ReferenceCache
+from align.run.update import update
 from millrace import storage
 
 
@@ -22,14 +23,22 @@ class Offline:
     """Minimise a loss over a data set, epoch by epoch.
 
     reference: the loss compares with the model before training; its log-probabilities are computed before the first
-    step and kept in the run folder, or with adapters asked for at each step.
+    step and kept in the run folder, or with adapters asked for at each step. labels: names of a reward model's outputs;
+    (): one without a name.
     """
 
-    def __init__(self, job: Job, loss: Loss, head: Head = "lm", outputs: int = 1, reference: bool = False):
+    def __init__(self, job: Job, loss: Loss, head: Head = "lm", labels: tuple[str, ...] = (), reference: bool = False):
         self.job, self.loss, self.layout = job, loss, job.layout()
         self.data = job.data
         self.steps = self.data.steps
-        self.policy = job.policy("actor", head=head, outputs=outputs, optimizer=job.config.optimizer, steps=self.steps)
+        self.policy = job.policy(
+            "actor",
+            head=head,
+            outputs=len(labels) or 1,
+            optimizer=job.config.optimizer,
+            steps=self.steps,
+            labels=labels,
+        )
         self.policies: Mapping[str, Policy | None] = {"actor": self.policy}
         self._cache = ReferenceCache() if reference and job.config.model.peft is None else None
         self._reference = Reference(job, self.policy) if reference and self._cache is None else None
@@ -87,14 +96,3 @@ class Offline:
         """Write the policy."""
         if self.policy is not None:
             self.policy.export(folder)
-
-
-def update(
-    policy: Policy | None, examples: Sequence[Example], layout: Layout, loss: Loss, over: Mapping[str, float]
-) -> StepResult:
-    """Take one optimizer step on the ranks that hold a policy; return what it came to on all."""
-    came: StepResult | None = None
-    if policy is not None:
-        came = policy.train_step(layout.batches(examples, policy.data_rank, policy.data_ranks), loss, over)
-    results: list[StepResult | None] = gathered(came)
-    return next(one for one in results if one is not None)

@@ -12,34 +12,34 @@ from align.advantages import truncated_importance
 from align.batch import Example
 from align.data.examples import Prompt
 from align.methods.method import Outcome, outcome
-from align.methods.offline import update
 from align.objectives import counts
 from align.policy import Loss, Policy, StepResult
+from align.run.data import WATCHED
 from align.run.evaluate import of_logprobs
 from align.run.experience import Experience, masks, stacked, with_rows
 from align.run.job import Job
 from align.run.measure import measure
 from align.run.reference import Reference, with_fields
 from align.run.rollouts import Rollouts
-
-WATCHED = 8  # prompts whose completions are kept for the report, at each validation and of each step
+from align.run.update import update
 
 
 class Online:
     """Complete a batch of prompts, and take one or more optimizer steps on the completions.
 
     epochs, minibatches: optimizer steps a step are their product. reference: log-probabilities of the model before
-    training are needed.
+    training are needed. waits: first steps in which the actor stays as it is, which its schedule leaves out.
     """
 
     def __init__(
-        self, job: Job, loss: Loss, group_size: int, epochs: int = 1, minibatches: int = 1, reference: bool = False
-    ):
+        self, job: Job, loss: Loss, group_size: int, epochs: int = 1, minibatches: int = 1, reference: bool = False,
+        waits: int = 0,
+    ):  # fmt: skip
         self.job, self.loss, self.layout, self.group_size = job, loss, job.layout(), group_size
         self.epochs, self.minibatches = epochs, minibatches
         self.data = job.data
         self.steps = self.data.steps
-        updates = self.steps * epochs * minibatches
+        updates = max(1, self.steps - waits) * epochs * minibatches
         self.actor = job.policy("actor", optimizer=job.config.optimizer, steps=updates)
         self.policies: dict[str, Policy | None] = {"actor": self.actor}
         self.reference = Reference(job, self.actor) if reference else None
@@ -64,7 +64,7 @@ class Online:
         self.drawn += 1
         if not self.fresh and number < self.steps:
             self._begin(self.drawn)
-        return drawn, self.rollouts.facts()
+        return drawn, drawn.facts() | self.rollouts.facts()
 
     def _begin(self, batch: int) -> None:
         self.rollouts.begin(self._prompts(batch), self.group_size, "batch", batch)
@@ -82,13 +82,12 @@ class Online:
         drawn, facts = self.draw(number)
         self.job.life.marks.mark(number, "optimizer")
         examples = self._trusted(drawn)
-        facts = drawn.facts() | facts | self.parity
         if self.reference is not None:
             examples = self.reference.annotated(examples)
         examples, more = self.advantaged(examples, drawn)
         learnt = self.learn(examples, drawn)
         return replace(
-            learnt, metrics=learnt.metrics | facts | more, tokens=int(counts(examples)["tokens"]),
+            learnt, metrics=facts | learnt.metrics | self.parity | more, tokens=int(counts(examples)["tokens"]),
             samples=drawn.samples(WATCHED), ids=[one.id for one in examples],
         )  # fmt: skip
 

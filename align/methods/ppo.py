@@ -12,7 +12,6 @@ from align.advantages import gae, moments, token_rewards, whiten
 from align.batch import Example
 from align.losses import reduce
 from align.methods.method import Outcome, outcome
-from align.methods.offline import update
 from align.methods.online import Online, unfinished_left_out
 from align.objectives import PpoLoss, ValueLoss, counts
 from align.policy import StepResult
@@ -21,6 +20,7 @@ from align.run.experience import Experience, masks, stacked, with_rows
 from align.run.job import Job
 from align.run.measure import measure
 from align.run.reference import with_fields
+from align.run.update import update
 
 
 class PpoMethod(Online):
@@ -29,8 +29,9 @@ class PpoMethod(Online):
     def __init__(self, job: Job):
         self.settings = settings = job.config.settings
         super().__init__(
-            job, PpoLoss(settings), settings.group_size, settings.epochs, settings.minibatches, settings.kl != 0
-        )
+            job, PpoLoss(settings), settings.group_size, settings.epochs, settings.minibatches, settings.kl != 0,
+            settings.critic_warmup,
+        )  # fmt: skip
         lr = settings.critic_lr
         optimizer = replace(job.config.optimizer, lr=lr, min_lr=min(lr, job.config.optimizer.min_lr))
         updates = self.steps * settings.epochs * settings.minibatches

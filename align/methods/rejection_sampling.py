@@ -9,6 +9,7 @@ import numpy as np
 from align.batch import Example
 from align.methods.iterated import Iterated, Phase
 from align.objectives import SftLoss
+from align.run.data import WATCHED
 from align.run.job import Job
 from align.run.samples import Sample
 
@@ -31,7 +32,7 @@ class RejectionSamplingMethod(Iterated):
         if not kept:
             return [], [], facts
         best = drawn.take(kept)
-        return best.examples(), best.samples(8), facts | {"kept_reward": float(best.rewards.mean())}
+        return best.examples(), best.samples(WATCHED), facts | {"kept_reward": float(best.rewards.mean())}
 
 
 def open_method(job: Job) -> RejectionSamplingMethod:

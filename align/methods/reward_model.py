@@ -10,5 +10,5 @@ from align.run.job import Job
 def open_method(job: Job) -> Offline:
     """Return the method at work on this rank."""
     settings = job.config.settings
-    outputs = len(job.data.loaded.attributes) if settings.loss == "regression" else 1
-    return Offline(job, RewardModelLoss(settings), head="reward", outputs=outputs)
+    labels = job.data.loaded.attributes if settings.loss == "regression" else ()
+    return Offline(job, RewardModelLoss(settings), head="reward", labels=labels)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from align.batch import Example
 from align.config import Dpo
-from align.errors import DataError
 from align.methods.iterated import Iterated, Phase
 from align.objectives import PreferenceLoss
+from align.run.data import WATCHED
 from align.run.job import Job
 from align.run.samples import Sample
 
@@ -26,15 +26,13 @@ class SpinMethod(Iterated):
     def play(self) -> tuple[list[Example], list[Sample], dict[str, float]]:
         """Return pairs of the data's answers and the model's own; a prompt that it answers alike is left out."""
         prompts = [one for one in self.data.everything if one.gold is not None]
-        if not prompts:
-            raise DataError("no record has an answer, which SPIN prefers to the model's own")
         drawn = self.rollouts.draw(prompts, 1, "play", self.phase)
         pairs = []
         for prompt, own in zip(prompts, drawn.sequences(), strict=True):
             own = replace(own, token_fields={})
             if prompt.gold.tokens.tolist() != own.tokens.tolist():
                 pairs.append(Example(prompt.id, (prompt.gold, own)))
-        return pairs, drawn.samples(8), drawn.facts() | {"alike": 1 - len(pairs) / len(prompts)}
+        return pairs, drawn.samples(WATCHED), drawn.facts() | {"alike": 1 - len(pairs) / len(prompts)}
 
 
 def open_method(job: Job) -> SpinMethod:

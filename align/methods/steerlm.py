@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,12 @@ import torch
 
 from align.batch import Example
 from align.data.examples import Prompt, steered
-from align.errors import AlignSettingsError, DataError
+from align.errors import DataError, RewardError
 from align.losses import reduce
 from align.methods.offline import Offline
 from align.methods.online import Online
 from align.objectives import SftLoss, SteerLmLoss
+from align.run.attributes import asked, columns, labels, wishes
 from align.run.evaluate import of_scores
 from align.run.experience import Experience, masks, stacked
 from align.run.job import Job
@@ -35,8 +36,10 @@ class SteerLmMethod(Online):
         self.settings = job.config.settings
         super().__init__(job, SteerLmLoss(), self.settings.group_size)
         self.prior = Reference(job, self.actor)
-        self.names = self.settings.attributes or _rated(self.data.train.items[0])
-        self.judge = job.policy("reward", self.settings.reward_model, "reward", outputs=len(self.names))
+        model = self.settings.reward_model
+        self.names = asked(self.settings.attributes, model, self.data.everything)
+        self.columns = columns(model, self.names, "steerlm.reward_model")
+        self.judge = job.policy("reward", model, "reward", outputs=len(labels(model)))
 
     @property
     def at_once(self) -> bool:
@@ -45,7 +48,7 @@ class SteerLmMethod(Online):
 
     def asked(self, prompts: list[Prompt]) -> list[Prompt]:
         """Return prompts that ask for their records' attributes. Raises DataError where one leaves no room for it."""
-        made = [replace(one, tokens=self.job.chat.prompt(steered(one.messages, self._wanted(one)))) for one in prompts]
+        made = [self._steered(one) for one in prompts]
         config = self.job.config
         room = config.model.max_length - config.rollouts.max_tokens
         for one in made:
@@ -56,9 +59,8 @@ class SteerLmMethod(Online):
                 )
         return made
 
-    def _wanted(self, prompt: Prompt) -> dict[str, float]:
-        """Return a record's attributes; NaN for one that is not rated."""
-        return {name: float(prompt.task.get(name, math.nan)) for name in self.names}
+    def _steered(self, prompt: Prompt) -> Prompt:
+        return replace(prompt, tokens=self.job.chat.prompt(steered(prompt.messages, wishes(prompt, self.names))))
 
     def advantaged(self, examples: list[Example], drawn: Experience) -> tuple[list[Example], dict[str, float]]:
         """Return an example a prompt, with the wanted shares of its completions; and how far they are off."""
@@ -66,9 +68,9 @@ class SteerLmMethod(Online):
         plain = drawn.of_prompts(self._plain(drawn)).examples()
         prior = self.prior.annotated(plain)
         log_prior = reduce.sequence_sum(stacked(prior, FIELD), masks(prior)).double()
-        measured = np.stack([one for (one,) in measure(self.judge, plain, self.layout, of_scores, "sequence")])
-        wanted = np.array([list(self._wanted(prompt).values()) for prompt in drawn.prompts])
-        off = np.nan_to_num(measured - wanted)  # what is not asked for is met by all
+        measured = self._measured(plain)
+        wanted = np.array([list(wishes(prompt, self.names).values()) for prompt in drawn.prompts])
+        off = np.where(np.isnan(wanted), 0, measured - wanted)  # what is not asked for is met by all
         error = torch.from_numpy(off / self.settings.deviation).double()
         log_weight = (log_prior - proposal - 0.5 * (error**2).sum(1)).reshape(-1, self.group_size)
         weights = log_weight.softmax(1)
@@ -79,16 +81,20 @@ class SteerLmMethod(Online):
         spread = float((1 / (weights**2).sum(1)).mean())
         return made, {"attribute_error": float(np.abs(off[~np.isnan(wanted)]).mean()), "effective_completions": spread}
 
+    def _measured(self, plain: Sequence[Example]) -> np.ndarray:
+        """Return (n, k): each attribute of each completion. Raises RewardError where one is not finite."""
+        scores = np.stack([one for (one,) in measure(self.judge, plain, self.layout, of_scores, "sequence")])
+        measured = scores[:, self.columns]
+        if not np.isfinite(measured).all():
+            row, column = np.argwhere(~np.isfinite(measured))[0]
+            raise RewardError(
+                f"steerlm.reward_model measures {self.names[column]} of a completion of prompt {plain[row].id} as "
+                f"{measured[row, column]}: attributes are finite numbers"
+            )
+        return measured
+
     def _plain(self, drawn: Experience) -> dict[str, Prompt]:
         return {one.id: replace(one, tokens=self.job.chat.prompt(one.messages)) for one in drawn.prompts}
-
-
-def _rated(prompt: Prompt) -> tuple[str, ...]:
-    numbers = [name for name, value in prompt.task.items() if isinstance(value, int | float)]
-    if not numbers:
-        found = ", ".join(prompt.task) or "nothing"
-        raise AlignSettingsError(f"no record has a rated attribute; the first has {found}")
-    return tuple(numbers)
 
 
 def open_method(job: Job) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -22,20 +22,13 @@ KINDS = {
 }  # fmt: skip
 
 
-class Models(Protocol):
-    """What opens reward models: a run's job."""
-
-    def policy(self, role: str, start_from: str = "", head: Any = "lm", outputs: int = 1) -> Any: ...
-
-    def layout(self) -> Any: ...
-
-
 @dataclass(frozen=True)
 class ModelSettings:
     """Which reward model scores, and how its outputs count."""
 
     start_from: str  # folder
-    attributes: dict[str, float] = field(default_factory=dict)  # of the outputs, in order: name -> weight; {}: one
+    # of its outputs: name -> weight; in their order where it gives them no names; {}: there is one
+    attributes: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,6 +38,15 @@ class Weighted:
     name: str  # in logs and tables
     weight: float
     reward: Reward
+
+
+@dataclass(frozen=True)
+class Given:
+    """One reward as it is configured."""
+
+    name: str
+    weight: float
+    made: Reward | ModelSettings  # a reward model's settings: a run alone opens it
 
 
 @dataclass(frozen=True)
@@ -86,21 +88,34 @@ def _rated(part: Weighted, completions: Sequence[Completion]) -> list[float]:
     return checked(part.name, values, completions)
 
 
-def compose(specs: Sequence[Any], models: Models | None = None) -> Rewards:
+def compose(specs: Sequence[Any], opened: Callable[[ModelSettings], Reward] | None = None) -> Rewards:
     """Make the rewards that a configuration lists, each {kind: settings}; settings may hold `weight` and `name`, too.
 
-    models: opens reward models, needed for kind model. Raises AlignSettingsError naming what is wrong, and where.
+    opened: opens reward models, needed for kind model. Raises AlignSettingsError naming what is wrong, and where.
     """
-    parts: list[Weighted] = []
-    for number, spec in enumerate(specs):
-        part = _part(spec, f"rewards[{number}]", models)
-        if part.name in {other.name for other in parts}:
-            raise AlignSettingsError(f"rewards[{number}]: two rewards are called {part.name}; give one another name")
-        parts.append(part)
+    parts = []
+    for number, one in enumerate(read(specs)):
+        made = one.made
+        if isinstance(made, ModelSettings):
+            if opened is None:
+                raise AlignSettingsError(f"rewards[{number}].model: a reward model is opened by a run alone")
+            made = opened(made)
+        parts.append(Weighted(one.name, one.weight, made))
     return Rewards(parts)
 
 
-def _part(spec: Any, where: str, models: Models | None) -> Weighted:
+def read(specs: Sequence[Any]) -> list[Given]:
+    """Return the rewards that a configuration lists, models unopened. Raises as `compose`."""
+    found: list[Given] = []
+    for number, spec in enumerate(specs):
+        one = _read(spec, f"rewards[{number}]")
+        if one.name in {other.name for other in found}:
+            raise AlignSettingsError(f"rewards[{number}]: two rewards are called {one.name}; give one another name")
+        found.append(one)
+    return found
+
+
+def _read(spec: Any, where: str) -> Given:
     if not isinstance(spec, Mapping) or len(spec) != 1:
         raise AlignSettingsError(f"{where} is {spec!r}; it must be one kind with its settings, such as {{math: {{}}}}")
     ((kind, given),) = spec.items()
@@ -113,23 +128,10 @@ def _part(spec: Any, where: str, models: Models | None) -> Weighted:
     try:
         weight = convert(settings.pop("weight", 1.0), float, "weight")
         name = convert(settings.pop("name", kind), str, "name")
-        reward = _made(kind, settings, models)
+        module, _, cls = KINDS[kind].partition(":")
+        made = build(getattr(importlib.import_module(module), cls), settings)
     except ConfigError as error:
         raise AlignSettingsError(f"{where}.{kind}: {error}") from None
     if not np.isfinite(weight):
         raise AlignSettingsError(f"{where}.{kind}: weight is {weight}; it must be a finite number")
-    return Weighted(name, weight, reward)
-
-
-def _made(kind: str, settings: Mapping[str, Any], models: Models | None) -> Reward:
-    module, _, cls = KINDS[kind].partition(":")
-    made = build(getattr(importlib.import_module(module), cls), settings)
-    if kind != "model":
-        return made  # type: ignore[no-any-return]
-    if models is None:
-        raise AlignSettingsError("a reward model is opened by a run alone")
-    from align.rewards.model import ModelReward
-
-    weights = tuple(made.attributes.values()) or (1.0,)
-    policy = models.policy("reward", made.start_from, head="reward", outputs=len(weights))
-    return ModelReward(policy, models.layout(), weights)
+    return Given(name, weight, made)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,16 @@ class Checkpoints:
     """The checkpoints of one run: a folder a step, with one a policy in it; written aside, whole or absent.
 
     `about`: what must be the same when a run goes on: method, base model, tokenizer, data. Every call is made by all
-    ranks of the job together. A save blocks until it is on the disk.
+    ranks of the job together. A save blocks until it is on the disk. `settings`: all others, by section; they may be
+    changed, and what was changed is said.
     """
 
     def __init__(
         self, folder: Folder, about: Mapping[str, Any], policies: Mapping[str, Policy | None],
-        versions: Mapping[str, str],
+        versions: Mapping[str, str], settings: Mapping[str, Any],
     ):  # fmt: skip
         self.folder, self.about, self.policies, self.versions = folder, dict(about), policies, dict(versions)
+        self.settings = json.loads(json.dumps(settings))  # as they are read again
         self._rank = dist.get_rank() if dist.is_initialized() else 0
 
     def save(self, step: int, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,21 +48,31 @@ class Checkpoints:
             for name in self.policies:
                 (aside / name).mkdir(parents=True)
         gathered(None)
-        if error := self._said(lambda: self._write(aside, state)):
+        if error := self._write(aside, state):
             return self._failed(aside, error)
         files = sorted(str(path.relative_to(aside)) for path in aside.rglob("*") if path.is_file())
         world = dist.get_world_size() if dist.is_initialized() else 1
         hashed = {name: tables.checksum(str(aside / name)) for name in files[self._rank :: world]}
         every = {name: kept for part in gathered(hashed) for name, kept in part.items()}
-        about = {"about": self.about, "versions": self.versions, "policies": list(self.policies)}
+        about = {
+            "about": self.about, "versions": self.versions, "settings": self.settings, "policies": list(self.policies),
+        }  # fmt: skip
         if error := self._said(lambda: self._rank or self.folder.publish(step, about, every)):
             return self._failed(aside, error)
         return {"path": str(self.folder.at(step)), "bytes": sum(kept["bytes"] for kept in every.values())}
 
-    def _write(self, aside: Path, state: Mapping[str, Any]) -> None:
+    def _write(self, aside: Path, state: Mapping[str, Any]) -> str:
+        """Write one policy after the other; return the error of the first that a rank could not write.
+
+        A policy's ranks gather its parts together: one that went on to the next, where another failed, would wait.
+        """
         for name, policy in self.policies.items():
-            if policy is not None:
-                policy.save(str(aside / name))
+            save = partial(policy.save, str(aside / name)) if policy is not None else None
+            if error := self._said(save or (lambda: None)):
+                return error
+        return self._said(lambda: self._write_state(aside, state))
+
+    def _write_state(self, aside: Path, state: Mapping[str, Any]) -> None:
         if self._rank == 0:
             storage.write_json(str(aside / STATE), dict(state))
 
@@ -87,12 +101,14 @@ class Checkpoints:
         return found, said
 
     def _refuse_other(self, path: Path) -> list[str]:
-        """Return the versions of what wrote a checkpoint, where they are others."""
-        return [
+        """Return the versions and settings of what wrote a checkpoint, where they are others."""
+        kept = refuse(path, self.about)
+        versions = [
             f"{name} {version} wrote the checkpoint, this is {self.versions.get(name, 'without it')}"
-            for name, version in refuse(path, self.about)["versions"].items()
+            for name, version in kept["versions"].items()
             if self.versions.get(name) != version
         ]
+        return versions + differences(kept["settings"], self.settings)
 
     def load(self, path: Path) -> dict[str, Any]:
         """Take policies from a checkpoint; return the loop's state."""

@@ -71,12 +71,22 @@ class Experience:
         facts = {
             "length": lengths.mean(), "length_max": lengths.max(),
             "finished": np.mean([rollout.finish == "stop" for rollout in self.rollouts]),
+            "entropy": self.entropy,
         }  # fmt: skip
         if self.by_name:
             facts |= {"reward": self.rewards.mean(), "reward_std": self.rewards.std()}
         if len(self.by_name) > 1:
             facts |= {f"reward/{name}": values.mean() for name, values in self.by_name.items()}
         return {name: float(value) for name, value in facts.items()}
+
+    @property
+    def entropy(self) -> float:
+        """Return nats a token of what drew them: the mean of -log-probabilities of its own draws estimates it.
+
+        It has no bias and costs nothing; its variance is that of a draw's surprise over the number of tokens.
+        """
+        drawn = np.concatenate([rollout.logprobs for rollout in self.rollouts])
+        return float(-drawn.mean()) if len(drawn) else 0.0
 
     def samples(self, most: int) -> list[Sample]:
         """Return the first completions of the first prompts, for the table."""

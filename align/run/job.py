@@ -57,7 +57,7 @@ class Job:
 
     def policy(
         self, role: str, start_from: str = "", head: Head = "lm", outputs: int = 1, optimizer: Optimizer | None = None,
-        steps: int = 1,
+        steps: int = 1, labels: tuple[str, ...] = (),
     ) -> Policy | None:  # fmt: skip
         """Open the model of a role on the ranks that hold it; None on the others. Called by all ranks together.
 
@@ -66,7 +66,7 @@ class Job:
         config, ranks = self.config, self.placed.ranks(role)
         model = config.model if optimizer is not None else replace(config.model, peft=None)
         settings = PolicySettings(
-            start_from or model.start_from, head, outputs, model, optimizer, steps, config.parallel,
+            start_from or model.start_from, head, outputs, labels, model, optimizer, steps, config.parallel,
             config.training.seed, self.temperature, ranks,
         )  # fmt: skip
         assert model.backend != "auto"

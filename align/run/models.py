@@ -10,6 +10,8 @@ from typing import Any
 from align.config import Config
 from align.data.chat import Chat
 from align.errors import AlignSettingsError, ModelError
+from align.run.attributes import asked, columns, labels
+from align.run.data import RunData
 from millrace import storage
 
 
@@ -19,7 +21,8 @@ class Other:
 
     setting: str  # that names it
     folder: str
-    outputs: int | None = None  # of a reward model; None: it may be any model
+    scores: bool = False  # it is a reward model
+    outputs: int = 0  # of a reward model, without regard to names; 0: any number
     distribution: bool = False  # its vocabulary is the policy's, entry by entry
 
 
@@ -67,19 +70,19 @@ def others(config: Config) -> list[Other]:
     """Return the models of a configuration beside the policy's own. Raises AlignSettingsError where one is missing."""
     given, made = config.settings, list[Other]()
     if config.method == "ppo":
-        made += [Other("ppo.reward_model", given.reward_model, 1), Other("ppo.critic", given.critic)]
+        made += [Other("ppo.reward_model", given.reward_model, True, 1), Other("ppo.critic", given.critic)]
     if config.method == "steerlm" and given.version == 2:
         if not given.reward_model:
             raise AlignSettingsError("steerlm.version 2 needs steerlm.reward_model, a regression reward model's folder")
-        made.append(Other("steerlm.reward_model", given.reward_model, len(given.attributes)))
+        made.append(Other("steerlm.reward_model", given.reward_model, True))
     if config.method == "distillation":
         if not given.teacher:
             raise AlignSettingsError("distillation.teacher is empty; name the Hugging Face folder of the teacher")
         made.append(Other("distillation.teacher", given.teacher, distribution=True))
     for number, spec in enumerate(config.rewards):
         if (model := _reward_model(spec)) is not None:
-            outputs = len(model.get("attributes") or ()) or 1
-            made.append(Other(f"rewards[{number}].model.start_from", model["start_from"], outputs))
+            outputs = 0 if model.get("attributes") else 1
+            made.append(Other(f"rewards[{number}].model.start_from", model["start_from"], True, outputs))
     return [one for one in made if one.folder]
 
 
@@ -87,16 +90,23 @@ def refuse_unfit(config: Config, chat: Chat) -> None:
     """Refuse models that do not understand the policy's tokens, or do not score. Raises ModelError, naming both."""
     for one in others(config):
         told = storage.read_json(storage.join(one.folder, "config.json"))
-        if one.outputs is not None:
+        if one.scores:
             _refuse_unscoring(one, told)
-        _refuse_other_tokens(one, told, config, chat)
+        _refuse_other_tokens(one, config, chat)
+
+
+def refuse_unmeasured(config: Config, data: RunData) -> None:
+    """Refuse attributes that no record has, or that SteerLM 2's reward model does not measure. Raises as `asked`."""
+    if config.method == "steerlm" and config.settings.version == 2:
+        model = config.settings.reward_model
+        columns(model, asked(config.settings.attributes, model, data.everything), "steerlm.reward_model")
 
 
 def _refuse_unscoring(one: Other, told: Mapping[str, Any]) -> None:
     kind = ", ".join(told.get("architectures") or ()) or "nothing"
     if not kind.endswith("ForSequenceClassification"):
         raise ModelError(f"{one.setting} {one.folder} is {kind}: a reward model is a ...ForSequenceClassification")
-    outputs = len(told["id2label"]) if "id2label" in told else told.get("num_labels", 2)  # transformers' default
+    outputs = len(labels(one.folder))
     if one.outputs and outputs != one.outputs:
         raise ModelError(
             f"{one.setting} {one.folder} gives {outputs} scores, {one.outputs} expected: "
@@ -104,7 +114,7 @@ def _refuse_unscoring(one: Other, told: Mapping[str, Any]) -> None:
         )
 
 
-def _refuse_other_tokens(one: Other, told: Mapping[str, Any], config: Config, chat: Chat) -> None:
+def _refuse_other_tokens(one: Other, config: Config, chat: Chat) -> None:
     """Compare vocabularies: what a model reads are the policy's token ids."""
     from transformers import AutoTokenizer
 
@@ -117,13 +127,14 @@ def _refuse_other_tokens(one: Other, told: Mapping[str, Any], config: Config, ch
                 f"{one.setting} {one.folder} has another tokenizer than {config.model.start_from}: {len(their):,} "
                 f"tokens, the policy's has {len(own):,}; the first that differs is {number}, {token!r}"
             )
-    theirs = _vocabulary(told)
-    mine = _vocabulary(storage.read_json(storage.join(config.model.start_from, "config.json")))
+    theirs, mine = vocabulary(one.folder), vocabulary(config.model.start_from)
     if theirs < mine if not one.distribution else theirs != mine:
         raise ModelError(
             f"{one.setting} {one.folder} has a vocabulary of {theirs:,}; that of {config.model.start_from} is {mine:,}"
         )
 
 
-def _vocabulary(told: Mapping[str, Any]) -> int:
+def vocabulary(folder: str) -> int:
+    """Return how many tokens a model has weights for."""
+    told = storage.read_json(storage.join(folder, "config.json"))
     return int((told.get("text_config") or told)["vocab_size"])

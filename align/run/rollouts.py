@@ -12,7 +12,6 @@ from torch import Tensor
 from align.data.examples import Prompt
 from align.policy import Policy
 from align.rewards.compose import Rewards, compose
-from align.rewards.model import ModelReward
 from align.rewards.reward import Completion
 from align.rollout import parity
 from align.rollout.ahead import Ahead
@@ -23,6 +22,7 @@ from align.run.experience import Experience, requests
 from align.run.generators import open_generator, shares
 from align.run.job import Job
 from align.run.measure import gathered
+from align.run.model_reward import ModelReward, opened
 from align.run.resting import using
 
 PORTION = 64  # chunks of a worker that are completed, rewarded, and then marked
@@ -39,7 +39,7 @@ class Rollouts:
         self._workers = sum(one is not None for one in workers)
         self._sends = any(one is False for one in workers)  # to a worker whose weights are not the actor's own
         self._sampling = Sampling(given.max_tokens, given.temperature, given.top_p, given.top_k, tuple(job.chat.stop))
-        self._rewards = compose(self._specs(), job)
+        self._rewards = compose(self._specs(), functools.partial(opened, job))
         self._lengths = Lengths()
         self._calls, self._facts = 0, dict[str, float]()
         self._given: int | None = None  # the version of the weights that the generator has

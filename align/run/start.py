@@ -41,9 +41,9 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
     cache: a folder in which the data's tokens are kept for the ranks. Raises AlignSettingsError, ModelError, DataError.
     """
     from align.backends.choose import choose, count
-    from align.backends.hf_model import fingerprint
+    from align.backends.fingerprint import fingerprint
     from align.run import models
-    from align.run.check import check
+    from align.run.check import check, check_data
     from align.run.data import RunData
 
     config = models.found(_anywhere(config))
@@ -55,6 +55,8 @@ def prepare(config: Config, machine: Machine, cache: str = "") -> Prepared:
     chat = open_chat(config)
     models.refuse_unfit(config, chat)
     data = RunData(config, chat, cache)
+    check_data(config, data)
+    models.refuse_unmeasured(config, data)
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=data.steps))
     others = {one.setting: f"{one.folder} ({fingerprint(one.folder)})" for one in models.others(config)}
     about = {

@@ -43,7 +43,7 @@ def train(config: Config, folder: str, life: Life) -> None:
     kept = config.checkpoint
     checkpoints = Checkpoints(
         Folder.of(storage.join(folder, FOLDER), kept.keep_last, kept.keep_every),
-        about(folder), method.policies, versions(),
+        about(folder), method.policies, versions(), config.as_dict(),
     )  # fmt: skip
     found, said = checkpoints.newest()
     state: Mapping[str, Any] = {"step": 0, "tokens": 0, "bad": 0}

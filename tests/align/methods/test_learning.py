@@ -2,6 +2,7 @@
 
 import pytest
 
+from align.run.attributes import labels
 from tests.align import tiny
 from tests.align.methods import scorers
 from tests.align.run.runs import configuration, data, run, steps
@@ -64,6 +65,7 @@ def test_ratings_are_learnt(base, tmp_path):
     sections = {"reward_model": {"loss": "regression"}, "training": {"steps": 60}, "optimizer": {"lr": 3e-3}}
     run(configuration("reward_model", base, data(tmp_path, "helpsteer"), **sections), tmp_path)
     assert steps(tmp_path, "loss")[-1] < 0.1 < steps(tmp_path, "loss")[0]
+    assert labels(str(tmp_path / "hf")) == ["helpfulness", "verbosity"]
 
 
 def test_answers_are_learnt(base, tmp_path):

@@ -49,7 +49,8 @@ def root(base, tmp_path_factory):
     sft = {**CASES["sft"][2], **TWO}
     add("broken", "sft", "messages", sft, kill_in=4)
     add("broken", "sft", "messages", sft)
-    add("full", "sft", "messages", {**sft, "checkpoint": {"every_steps": 1}}, full_in=2)
+    several = {**CASES["ppo"][2], **TWO, "checkpoint": {"every_steps": 1}}
+    add("full", "ppo", "prompts", several, full_in=2)
     add("ahead", "grpo", "prompts", AHEAD)
     add("ahead-broken", "grpo", "prompts", AHEAD, kill_in=4)
     add("ahead-broken", "grpo", "prompts", AHEAD)
@@ -92,7 +93,7 @@ def test_two_ranks_go_on_bit_for_bit(broken, whole, root):
     assert same(root / broken, root / whole)
 
 
-def test_a_rank_without_room_costs_one_save(root):
+def test_a_rank_without_room_costs_one_save_of_all_models(root):
     saves = events(root / "full", "save")
     assert [("error" in one, one["step"]) for one in saves] == [(False, 1), (True, 2), (False, 3), (False, 4)]
     assert saves[1]["error"].startswith("rank 1: ")

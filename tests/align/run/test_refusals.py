@@ -91,6 +91,7 @@ def test_without_rewards_there_is_nothing_to_learn_from(method, base, tmp_path):
         ("grpo", "prompts", {**PATTERN, "rollouts": {"top_p": 0.9}}, "rollouts.top_p 0.9 biases grpo"),
         ("grpo", "prompts", {**PATTERN, "rollouts": {"temperature": 0}}, "rollouts.temperature 0.* biases grpo"),
         ("spin", "messages", {"rollouts": {"max_tokens": 0}}, "max_tokens is 0; it must be at least 1"),
+        ("grpo", "prompts", {**PATTERN, "model": {"peft": {"dropout": 0.1}}}, "peft.dropout is 0.1; grpo weighs"),
         ("spin", "messages", {"rollouts": {"asynchronous": True}}, "asynchronous is for ppo, grpo, reinforce"),
         ("grpo", "prompts", {**PATTERN, "rollouts": {"asynchronous": True}}, "needs placement.generate"),
         ("grpo", "prompts", {**PATTERN, "placement": {"actor": "1"}}, "rank 1; there are ranks 0-0"),
@@ -139,6 +140,65 @@ def test_a_reward_model_is_a_sequence_classifier(base, other, tmp_path):
     several = scorers.last_token(tmp_path / "several", range(20), outputs=3)
     with pytest.raises(ModelError, match="gives 3 scores, 1 expected"):
         ready("ppo", base, path, ppo={"reward_model": several})
+
+
+@pytest.mark.parametrize(
+    ("asked", "names", "words"),
+    [
+        (["helpfulnes"], [], "no record has the attribute helpfulnes. Did you mean helpfulness? Records have"),
+        (["verbosity"], ["helpfulness", "brief"], "does not measure verbosity. .*It measures helpfulness, brief"),
+        (["verbosity"], [], "gives 2 scores without names, 1 expected: verbosity"),
+        ([], ["kind", "brief"], r"no record has an attribute that .* measures \(kind, brief\)"),
+    ],
+)
+def test_attributes_that_nobody_rates_or_measures_are_refused(asked, names, words, base, tmp_path):
+    path = data(tmp_path, "helpsteer")
+    scorer = scorers.last_token(tmp_path / "scorer", range(9), outputs=2, id2label=dict(enumerate(names)) or None)
+    sections = {"steerlm": {"version": 2, "reward_model": scorer, "attributes": asked}}
+    with pytest.raises((AlignSettingsError, ModelError), match=words.replace("?", r"\?")):
+        ready("steerlm", base, path, **sections)
+
+
+def test_an_attribute_that_is_no_number_is_refused(base, tmp_path):
+    (tmp_path / "rated.jsonl").write_text(
+        '{"prompt": "say fox", "depth": 4}\n{"prompt": "say nine", "depth": "much"}\n'
+    )
+    sections = {"steerlm": {"version": 2, "reward_model": scorers.last_token(tmp_path / "scorer", range(9))}}
+    with pytest.raises(DataError, match=r"attribute depth is 'much'; a number is expected, or null"):
+        ready("steerlm", base, str(tmp_path / "rated.jsonl"), **sections, training={"global_batch": 1})
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"attributes": {"brif": 1.0}}, "does not measure brif. Did you mean brief? It measures kind, brief"),
+        ({"atributes": {"brief": 1.0}}, r"rewards\[0\].model: .*atributes"),
+        ({"attributes": {"brief": 1.0}, "weight": "much"}, r"rewards\[0\].model: weight"),
+    ],
+)
+def test_settings_of_a_reward_model_are_checked_before_ranks_start(settings, words, base, tmp_path):
+    scorer = scorers.last_token(tmp_path / "scorer", range(9), outputs=2, id2label={0: "kind", 1: "brief"})
+    with pytest.raises(AlignSettingsError, match=words.replace("?", r"\?")):
+        ready("grpo", base, data(tmp_path, "prompts"), rewards=[{"model": {"start_from": scorer, **settings}}])
+
+
+def test_spin_without_answers_is_refused(base, tmp_path):
+    with pytest.raises(DataError, match="no record has an answer, which SPIN prefers"):
+        ready("spin", base, data(tmp_path, "prompts"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"rollouts": {"max_tokens": 96}}, "no prompt leaves room .* model.max_length is 96, rollouts.max_tokens 96"),
+        ({"data": {"train_on": "all"}}, "with data.train_on all that is one token"),
+    ],
+)
+def test_a_student_that_could_answer_nothing_itself_is_refused(sections, words, base, other, tmp_path):
+    path = data(tmp_path, "messages")
+    sections = {**sections, "data": {"path": path, **sections.get("data", {})}}
+    with pytest.raises((DataError, AlignSettingsError), match=words):
+        ready("distillation", base, path, distillation={"teacher": other, "on_policy": 0.5}, **sections)
 
 
 def test_a_critic_may_be_of_another_size_but_not_of_another_tokenizer(base, other, foreign, tmp_path):

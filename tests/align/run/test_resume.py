@@ -92,6 +92,18 @@ def test_settings_of_what_is_learnt_may_change_between_attempts(base, tmp_path):
     run(configuration("sft", base, path, **EVERY_TWO), tmp_path, kill_in=4)
     run(configuration("sft", base, path, optimizer={"lr": 1e-4}), tmp_path)
     assert steps(tmp_path, "lr") == [1e-3, 1e-3, 1e-4, 1e-4]
+    said = [one["message"] for one in events(tmp_path, "restore")]
+    assert "optimizer.lr 0.001 in the checkpoint, 0.0001 in the configuration" in said
+    assert len(said) == 3  # and checkpoint.every_steps, and where it goes on from
+
+
+def test_another_loss_goes_on_and_is_announced(base, tmp_path):
+    path = data(tmp_path, "preference")
+    run(configuration("dpo", base, path, **EVERY_TWO), tmp_path, kill_in=4)
+    run(configuration("dpo", base, path, **EVERY_TWO, dpo={"loss": "ipo"}), tmp_path)
+    said = [one["message"] for one in events(tmp_path, "restore")]
+    assert said[0] == "dpo.loss dpo in the checkpoint, ipo in the configuration"
+    assert len(said) == 2
 
 
 def test_the_loop_reads_nothing_but_the_runs_folder(base, tmp_path):

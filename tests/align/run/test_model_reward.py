@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -11,8 +13,8 @@ from torch import Tensor
 from align.batch import TokenBatch
 from align.errors import RewardError
 from align.rewards.compose import compose
-from align.rewards.model import ModelReward
 from align.run.measure import Layout
+from align.run.model_reward import ModelReward, opened
 from tests.align.rewards.made import completion
 
 
@@ -36,20 +38,30 @@ def test_scores_come_back_in_order_however_sequences_are_laid_out(packing, micro
     assert reward(GIVEN) == [last - 0.5 * length for last, length in zip(LAST, LENGTHS)]
 
 
-def test_a_run_opens_it_with_an_output_for_each_attribute():
-    opened = []
+@pytest.mark.parametrize(
+    ("names", "attributes"),
+    [
+        (["LABEL_0", "LABEL_1"], {"helpful": 0.0, "brief": 2.0}),  # of no names: in their order
+        (["helpful", "brief"], {"brief": 2.0, "helpful": 0.0}),
+        (["helpful", "brief"], {"brief": 2.0}),
+    ],
+)
+def test_a_run_opens_it_with_the_outputs_it_has_and_weighs_them_by_name(names, attributes, tmp_path):
+    asked = []
 
     class Job:
         def policy(self, role, start_from="", head="lm", outputs=1):
-            opened.append((role, start_from, head, outputs))
+            asked.append((role, start_from, head, outputs))
             return LastToken()
 
         def layout(self):
             return Layout(64, 64, True)
 
-    attributes = {"helpful": 0.0, "brief": 2.0}
-    rewards = compose([{"model": {"start_from": "rm", "attributes": attributes, "weight": 0.5}}], Job())
-    assert opened == [("reward", "rm", "reward", 2)]
+    model = str(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": {str(n): name for n, name in enumerate(names)}}))
+    specs = [{"model": {"start_from": model, "attributes": attributes, "weight": 0.5}}]
+    rewards = compose(specs, functools.partial(opened, Job()))
+    assert asked == [("reward", model, "reward", 2)]
     assert rewards.score(GIVEN).total.tolist() == LENGTHS
 
 

@@ -10,8 +10,13 @@ import numpy as np
 from align.batch import Example, TokenSequence
 from align.policy import Policy
 from align.rewards.check import checked
+from align.rewards.compose import ModelSettings
 from align.rewards.reward import Completion
+from align.run.attributes import columns, labels
+from align.run.job import Job
 from align.run.measure import Layout, measure
+
+SETTING = "rewards: model.start_from"
 
 
 class ModelReward:
@@ -33,6 +38,23 @@ class ModelReward:
         )  # fmt: skip
         values = [sum(w * v for w, v in zip(self._weights, one[0].tolist(), strict=True)) for one in scores]
         return checked(self.name, values, completions)
+
+
+def opened(job: Job, settings: ModelSettings) -> ModelReward:
+    """Open the reward model of a run; called by all ranks together. Raises as `weights`."""
+    over = weights(settings)
+    return ModelReward(job.policy("reward", settings.start_from, "reward", len(over)), job.layout(), over)
+
+
+def weights(settings: ModelSettings) -> list[float]:
+    """Return the weight of each of a model's outputs: 0 for one that is not asked for. Raises as `columns`."""
+    if not settings.attributes:
+        return [1.0]
+    over = [0.0] * len(labels(settings.start_from))
+    found = columns(settings.start_from, tuple(settings.attributes), SETTING)
+    for column, weight in zip(found, settings.attributes.values()):
+        over[column] = weight
+    return over
 
 
 def example(completion: Completion) -> Example:
