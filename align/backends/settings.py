@@ -17,7 +17,6 @@ class PolicySettings:
     start_from: str  # Hugging Face folder
     head: Head = "lm"
     outputs: int = 1  # scores of head "reward"
-    labels: tuple[str, ...] = ()  # their names, which `export` writes down; (): they have none
     model: Model = field(default_factory=Model)
     optimizer: Optimizer | None = None  # None: frozen; train_step is refused
     steps: int = 1  # of the schedule
@@ -25,6 +24,7 @@ class PolicySettings:
     seed: int = 0  # of a head that start_from lacks, of adapters
     temperature: float = 1.0  # log-probabilities are of logits / temperature
     ranks: tuple[int, ...] | None = None  # global ranks that hold this policy; None: all
+    labels: tuple[str, ...] = ()  # of outputs: names that `export` writes down; (): they have none
 
     @property
     def names(self) -> dict[str, str]:

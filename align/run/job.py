@@ -66,8 +66,8 @@ class Job:
         config, ranks = self.config, self.placed.ranks(role)
         model = config.model if optimizer is not None else replace(config.model, peft=None)
         settings = PolicySettings(
-            start_from or model.start_from, head, outputs, labels, model, optimizer, steps, config.parallel,
-            config.training.seed, self.temperature, ranks,
+            start_from or model.start_from, head, outputs, model, optimizer, steps, config.parallel,
+            config.training.seed, self.temperature, ranks, labels,
         )  # fmt: skip
         assert model.backend != "auto"
         if not self.placed.holds(role):
