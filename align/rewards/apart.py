@@ -41,8 +41,8 @@ COPIED: dict[str, Callable[[Any], list[Any]]] = {
 BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor", "lshift", "rshift")
 ORDER = ("eq", "ne", "lt", "le", "gt", "ge")
 ONE: dict[str, Callable[..., Any]] = {
-    "iter": iter, "next": next, "len": len, "bool": bool, "str": str, "repr": repr, "hash": hash, "int": int, "float": float,
-    "index": operator.index, "abs": abs, "neg": operator.neg, "pos": operator.pos,
+    "iter": iter, "next": next, "len": len, "bool": bool, "str": str, "repr": repr, "hash": hash, "int": int,
+    "float": float, "index": operator.index, "abs": abs, "neg": operator.neg, "pos": operator.pos,
     "invert": operator.invert, "reversed": reversed, "round": round, "format": format,
 }  # fmt: skip
 ITEMS = {name: getattr(operator, name) for name in ("getitem", "setitem", "delitem", "contains")}
