@@ -25,8 +25,8 @@ DECEITS = {
     "the reviewer's: token and descriptors from the frame": """
 import sys, os, json
 frame = sys._getframe()
-while frame.f_back: frame = frame.f_back; print(frame.f_code.co_name)
-at = next((f for f in [frame, sys._getframe(1)] if 'told' in f.f_locals), frame).f_locals
+while 'saying' not in frame.f_locals: frame = frame.f_back
+at = frame.f_locals
 tests, token = json.loads(os.read(at['told'], 1 << 16)[8:])
 os.write(at['saying'], token.encode()); os._exit(0)""",
     "all descriptors read for a token": SAY + """
