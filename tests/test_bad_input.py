@@ -492,7 +492,8 @@ def test_a_recipe_that_makes_no_sense_is_a_usage_error(curate, good, tmp_path, r
 
 def test_an_unknown_recipe_is_a_usage_error(millrace, good, tmp_path):
     given = ("--input", good[0], "--output", tmp_path / "run")
-    millrace("curate", "wbe", *given).refuses(2, "no recipe is called wbe", "Did you mean web?", "dedup, text, web")
+    said = millrace("curate", "wbe", *given)
+    said.refuses(2, "no recipe is called wbe", "Did you mean web?", "dedup, instruct, text, web")
     millrace("curate", tmp_path / "x.yaml", *given).refuses(1, f"cannot read {tmp_path}/x.yaml", "No such file")
 
 

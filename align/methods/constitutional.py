@@ -13,7 +13,6 @@ import numpy as np
 import yaml
 
 from align.batch import Example, TokenSequence
-from align.config import Dpo
 from align.data.examples import Prompt
 from align.data.record import Message, Unfit
 from align.errors import AlignSettingsError, DataError
@@ -25,6 +24,7 @@ from align.run.evaluate import of_logprobs
 from align.run.job import Job
 from align.run.measure import gathered, measure
 from align.run.samples import Sample
+from align.sections import Dpo
 from millrace import storage
 from millrace.config import build
 from millrace.errors import ConfigError

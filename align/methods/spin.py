@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from align.batch import Example
-from align.config import Dpo
 from align.methods.iterated import Iterated, Phase
 from align.objectives import PreferenceLoss
 from align.run.data import WATCHED
 from align.run.job import Job
 from align.run.samples import Sample
+from align.sections import Dpo
 
 
 class SpinMethod(Iterated):

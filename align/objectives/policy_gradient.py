@@ -11,10 +11,10 @@ from torch import Tensor
 
 from align import losses
 from align.batch import TokenBatch
-from align.config import Grpo, Ppo, Reinforce
 from align.losses import reduce
 from align.objectives import fields
 from align.policy import Need, Outputs
+from align.sections import Grpo, Ppo, Reinforce
 
 Metrics = dict[str, tuple[Tensor, Tensor]]
 Result = tuple[Tensor, Metrics]

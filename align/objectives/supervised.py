@@ -11,10 +11,10 @@ from torch import Tensor
 
 from align import losses
 from align.batch import TokenBatch
-from align.config import Distillation
 from align.losses import reduce
 from align.objectives import fields
 from align.policy import Need, Outputs
+from align.sections import Distillation
 
 Result = tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]
 

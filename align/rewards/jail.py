@@ -4,26 +4,38 @@ The process sees Python's standard library, the system's shared libraries and an
 afterwards; it has an empty environment, no network, no other processes, and limits of time, memory, file size and
 output (`locks.py`).
 
-What this cannot settle: program and tests share an interpreter, so a program made to deceive these tests (an object
-equal to everything, say) may pass. To leave early, or to print what it likes, does not.
+Its tests run in a second process, locked as well, which shares no memory with it, and call it over a pipe
+(`apart.py`). The program cannot reach the tests' text, their verdict or the token that proves it, whatever it does to
+its own interpreter: to leave early, to print what it likes, to patch modules or to look through frames helps nothing.
+It sees the arguments of calls, and names that the tests use. Results are copies, compared with what tests expect by the
+tests' own interpreter, so an object that says it is equal to everything is not.
+
+What this cannot settle: answers that tests ask of an object of the program's own class (`x in made`, `made.ok()`, or
+two such objects compared) are the program's word; so is what a name of the program's is that tests use unimported.
+What tests cannot do over a pipe: derive from the program's classes, patch its globals, see a change of its globals
+by name, `type(x) is Class`, calculate with an object of its own class and a plain value (`vector * 2`), and change a
+value that a call kept (it kept a copy).
 """
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import json
 import os
 import secrets
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import types
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from align.rewards import locks
+from align.rewards import apart, locks
 
 ROOT = str(Path(__file__).resolve().parents[2])
 READY = b"ready\n"
@@ -34,7 +46,7 @@ LOOK_SECONDS = 0.05  # between looks at the folder's size
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may use."""
+    """What a program may use, and its tests as much again, in a process of their own."""
 
     seconds: float = 5.0  # of the clock; of CPU as much, rounded up
     memory_mb: int = 512  # of address space
@@ -57,7 +69,10 @@ class Outcome:
 
 
 def run(program: str, tests: str = "", stdin: str = "", limits: Limits | None = None) -> Outcome:
-    """Run `program` as a main module, then `tests` among its names. Costs about 50 ms. Raises nothing of theirs."""
+    """Run `program` as a main module, then `tests`, which use its names from a second process.
+
+    Raises nothing of theirs. Costs about 60 ms, and 0.1 ms for each call that the tests make.
+    """
     limits = limits or Limits()
     with tempfile.TemporaryDirectory(prefix="millrace-jail-", ignore_cleanup_errors=True) as folder:
         return _Watched(folder, limits).run(program, tests, stdin)
@@ -73,7 +88,7 @@ class _Watched:
 
     def run(self, program: str, tests: str, stdin: str) -> Outcome:
         token = secrets.token_hex(16)
-        parts = [json.dumps(one).encode() for one in (program, [tests, token])]
+        parts = [json.dumps(one).encode() for one in (program, tests, token)]
         told = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
         with tempfile.TemporaryFile() as sent, tempfile.TemporaryFile() as given:
             sent.write(told)
@@ -92,7 +107,10 @@ class _Watched:
             try:
                 stopped = self._watch(process, reading)
             finally:
-                process.kill()  # its threads with it; other processes it cannot have
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    if process.returncode is None:  # else both ended, or the second was killed with the first
+                        os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
                 ended = process.wait()
                 os.close(reading)
                 assert process.stdout is not None
@@ -148,34 +166,109 @@ def _bytes_in(folder: str) -> int:
 
 
 def inside() -> None:
-    """Lock this process, then run what the parent sends. The main function of the locked interpreter."""
+    """Part in two locked processes: one runs the program, the other the tests. The locked interpreter's main function.
+
+    What proves that the tests passed is read, from a file that the program's process never had, when they have.
+    """
     folder, limits, told, saying = json.loads(sys.argv[1])
+    readable = [path for path in {*sys.path, *LIBRARIES} if path != ROOT and Path(path).exists()]
+    child = -1  # not parted yet
     try:
         sys.path.remove(ROOT)
         sys.argv = ["program.py"]
+        program = _received(told)
+        (asked, asking), (answered, answering) = os.pipe(), os.pipe()
+        tester = os.getpid()
+        child = os.fork()
+        for closed in (asked, answering, 0) if child else (told, saying, asking, answered):
+            os.close(closed)
+        if child:
+            os.open(os.devnull, os.O_RDONLY)  # the lowest number that is free: standard input is the program's
         _limit(Limits(**limits))
-        locks.lock([path for path in {*sys.path, *LIBRARIES} if Path(path).exists()], folder)
+        locks.lock(readable, folder)
     except Exception as error:
-        os.write(saying, f"{error}\n".encode())
+        if child:
+            _say(saying, f"{error}\n")
         os._exit(2)
     for name in [name for name in sys.modules if name.partition(".")[0] == "align"]:
         del sys.modules[name]  # a program finds the standard library alone
-    os.write(saying, READY)
-    names: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+    if child:
+        _test(apart.Side(answered, asking, True, lambda: _lost(child, saying)), told, saying)
+    if os.getppid() != tester:  # it ended before its end could be a signal
+        os._exit(2)
+    _serve(apart.Side(asked, answering, False, lambda: os._exit(1)), program)
+
+
+def _test(side: apart.Side, told: int, saying: int) -> None:
+    """Have the program run, then run the tests beside it; say the token when both came to their ends. Never returns."""
+    side.receive()  # the program's process is locked
+    _say(saying, READY.decode())
     try:
-        _execute(_received(told), "program.py", names)
-        tests, token = _received(told)  # comes into memory only when the program has run to its end
-        _execute(tests, "tests.py", names)
+        if failed := side.ask(["run"]):
+            _say(saying, str(failed))
+            os._exit(1)
+        tests = compile(_received(told), "tests.py", "exec")
+        names: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
+        taken = side.ask(["names", sorted(_names_in(tests))])
+        shadows = not any(callable(one) for name, one in taken.items() if name not in vars(builtins))
+        # tests of a function called sum mean it; others' abs is Python's own, whatever the program calls abs
+        names.update({name: one for name, one in taken.items() if shadows or name not in vars(builtins)})
+        exec(tests, names)
         sys.stdout.flush()
-        os.write(saying, token.encode())
+        if failed := side.ask(["end"]):
+            _say(saying, str(failed))
+            os._exit(1)
+        _say(saying, _received(told))
     except BaseException as error:  # SystemExit, too: whoever leaves before the tests ended has not passed
-        os.write(saying, f"{type(error).__name__}: {str(error)[:200]}".encode(errors="replace"))
+        _say(saying, _told(error))
         os._exit(1)
-    os._exit(0)  # threads that are left end here
+    os._exit(0)
 
 
-def _execute(code: str, name: str, names: dict[str, Any]) -> None:
-    exec(compile(code, name, "exec"), names)
+def _names_in(code: types.CodeType) -> set[str]:
+    """Return the names that code loads; of its texts and numbers, which may be the answers, nothing."""
+    inner = [_names_in(one) for one in code.co_consts if isinstance(one, types.CodeType)]
+    return set(code.co_names).union(*inner)
+
+
+def _serve(side: apart.Side, program: str) -> None:
+    """Run the program, and what its tests ask of it afterwards. Never returns."""
+    names: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
+    failed = ""
+    side.send(["locked"])
+    while True:
+        message = side.receive()
+        try:
+            if message[0] == "run":
+                exec(compile(program, "program.py", "exec"), names)
+            if message[0] == "end":
+                sys.stdout.flush()
+        except BaseException as error:
+            failed = _told(error)
+        if message[0] == "do":
+            side.send(side.answer(message))
+        elif message[0] == "names":
+            there = {name: names[name] for name in message[1] if name in names and not name.startswith("__")}
+            side.send(["gave", side.encode(there), []])
+        else:
+            side.send(["gave", failed, []])
+        if message[0] == "end":
+            os._exit(0)  # threads that are left end here
+
+
+def _lost(child: int, saying: int) -> None:
+    """Say how the program's process ended. Never returns, so tests cannot go on."""
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    _say(saying, f"ended before its tests did, with {ended}")
+    os._exit(1)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error)[:200]}"
+
+
+def _say(saying: int, text: str) -> None:
+    os.write(saying, text.encode(errors="replace"))
 
 
 def _received(told: int) -> Any:

@@ -61,12 +61,13 @@ class Job:
     ) -> Policy | None:  # fmt: skip
         """Open the model of a role on the ranks that hold it; None on the others. Called by all ranks together.
 
-        optimizer: None for a model that stays as it is, such as the reference: it has no adapters, either.
+        optimizer: None for a model that stays as it is, such as the reference: it has no adapters, either. steps: its
+        updates; the schedule ends one step behind the last, in which a rate of 0 would teach nothing.
         """
         config, ranks = self.config, self.placed.ranks(role)
         model = config.model if optimizer is not None else replace(config.model, peft=None)
         settings = PolicySettings(
-            start_from or model.start_from, head, outputs, model, optimizer, steps, config.parallel,
+            start_from or model.start_from, head, outputs, model, optimizer, steps + 1, config.parallel,
             config.training.seed, self.temperature, ranks, labels,
         )  # fmt: skip
         assert model.backend != "auto"

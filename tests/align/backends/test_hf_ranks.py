@@ -31,6 +31,9 @@ if find_spec("bitsandbytes"):
     CASES["a base of four bits, whole on each rank"] = {"family": "llama", "peft": {"kind": "qlora", "rank": 4}}
 
 
+pytestmark = pytest.mark.slow  # two processes, sixteen cases
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What two ranks and one came to, in every case."""

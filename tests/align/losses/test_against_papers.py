@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from align import losses
-from align.config import Dpo
 from align.losses import reduce
 from align.objectives import PreferenceLoss
+from align.sections import Dpo
 from tests.align.batches import exact, float64, gradient, token_batch
 from tests.align.oracles.inputs import read
 

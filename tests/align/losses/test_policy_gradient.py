@@ -3,8 +3,8 @@ import torch
 
 from align import losses
 from align.advantages import group_advantages
-from align.config import Grpo, Ppo, Reinforce
 from align.objectives import GrpoLoss, PpoLoss, ReinforceLoss
+from align.sections import Grpo, Ppo, Reinforce
 from tests.align.batches import exact, float64, gradient, token_batch
 
 MASK = [[1, 1, 1, 0], [1, 0, 1, 1]]

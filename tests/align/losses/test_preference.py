@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from align import losses
-from align.config import Dpo
 from align.objectives import PreferenceLoss
+from align.sections import Dpo
 from tests.align.batches import exact, float64, gradient, token_batch
 
 GAPS = torch.linspace(-5, 5, 11, dtype=torch.float64)

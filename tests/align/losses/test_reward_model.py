@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from align import losses
-from align.config import RewardModel
 from align.errors import DataError
 from align.objectives import RewardModelLoss
 from align.policy import Outputs
+from align.sections import RewardModel
 from tests.align.batches import exact, float64, token_batch
 
 

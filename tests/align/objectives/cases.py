@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from align.batch import Example, TokenBatch, TokenSequence
-from align.config import Distillation, Dpo, DpoLoss, Grpo, Kto, Ppo, Reinforce, RewardModel
 from align.objectives import (
     DistillationLoss,
     GrpoLoss,
@@ -25,6 +24,7 @@ from align.objectives import (
     ValueLoss,
 )
 from align.policy import Loss, Outputs
+from align.sections import Distillation, Dpo, DpoLoss, Grpo, Kto, Ppo, Reinforce, RewardModel
 from tests.align.batches import token_batch
 
 N, T, K, ATTRIBUTES = 8, 6, 5, 3  # sequences of pairs or of prompts with two completions, tokens, candidates

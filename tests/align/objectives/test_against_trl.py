@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from align.config import Distillation, Dpo, Grpo, Kto, Reinforce, RewardModel
 from align.losses import kto_baseline
 from align.objectives import DistillationLoss, GrpoLoss, KtoLoss, PreferenceLoss, ReinforceLoss, RewardModelLoss
+from align.sections import Distillation, Dpo, Grpo, Kto, Reinforce, RewardModel
 from tests.align.batches import exact, float64, gradient, token_batch
 from tests.align.oracles.inputs import read
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from align.config import Dpo, Ppo
 from align.errors import DataError
 from align.objectives import FIELDS, PpoLoss, PreferenceLoss
 from align.policy import Outputs
+from align.sections import Dpo, Ppo
 from tests.align.batches import token_batch
 from tests.align.objectives import cases
 

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from align.config import Distillation, Dpo, Grpo, Kto, Ppo, RewardModel
 from align.objectives import (
     DistillationLoss,
     GrpoLoss,
@@ -17,6 +16,7 @@ from align.objectives import (
     ValueLoss,
 )
 from align.policy import Outputs
+from align.sections import Distillation, Dpo, Grpo, Kto, Ppo, RewardModel
 from tests.align.batches import token_batch
 
 COUNTS = {"tokens": 4.0, "sequences": 4.0, "pairs": 3.0, "attributes": 4.0}

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from align import losses
-from align.config import Distillation, Dpo, Grpo, Ppo, Reinforce
 from align.losses import reduce
 from align.objectives import DistillationLoss, GrpoLoss, PpoLoss, PreferenceLoss, ReinforceLoss, ValueLoss, counts
 from align.policy import Outputs
+from align.sections import Distillation, Dpo, Grpo, Ppo, Reinforce
 from tests.align.batches import exact
 from tests.align.objectives import cases
 

@@ -9,6 +9,9 @@ from tests.pretrain.mcore.ranks import run
 MODULE = "tests.align.rollout.on_ranks"
 
 
+pytestmark = pytest.mark.slow  # two processes
+
+
 @pytest.fixture(scope="module")
 def ranks():
     return run(2, f"{MODULE}:two_ranks")

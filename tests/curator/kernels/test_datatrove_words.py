@@ -107,6 +107,7 @@ def adversarial(seed: int, many: int) -> list[str]:
     return texts
 
 
+@pytest.mark.slow  # half a minute of spaCy
 @needs_spacy
 def test_words_are_those_of_spacy_on_special_cases_torn_apart(tokeniser, spacy_words):
     texts = adversarial(1, 4000)

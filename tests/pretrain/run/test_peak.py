@@ -88,7 +88,7 @@ def test_a_cpu_is_measured_and_fp8_of_it_is_not():
     pytest.importorskip("torch")
     out = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     flops, source, took, rate, fp8 = json.loads(out)
-    assert flops == pytest.approx(rate, rel=0.6)  # others share this machine's cores
+    assert rate / 4 < flops < 4 * rate  # others share this machine's cores
     assert source.startswith("measured matrix peak")
     assert "fp32 (CPU, 1 threads)" in source
     assert took < 3.0  # CPU seconds
