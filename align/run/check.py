@@ -12,8 +12,10 @@ from align.rollout.sampling import check as check_sampling
 from align.rollout.sampling import refuse_biased
 from align.run.data import RunData, kind, prompt_of
 from align.run.model_reward import weights
+from align.run.models import vocabulary
 
 REWARDED = ("ppo", "grpo", "reinforce", "rejection_sampling")  # learn from what earns rewards
+WATCHING = (*REWARDED, "steerlm", "spin", "constitutional", "distillation")  # complete prompts, which may be rewarded
 AHEAD = ("ppo", "grpo", "reinforce")  # may learn from completions of older weights
 
 
@@ -33,6 +35,7 @@ def check(config: Config) -> None:
             f"{config.method} has nothing to reward completions by: give rewards, a list such as [{{math: {{}}}}]. "
             f"Rewards: {', '.join(KINDS)}"
         )
+    _check_numbers(config)
     for one in read(config.rewards):
         if isinstance(one.made, ModelSettings):
             weights(one.made)
@@ -46,6 +49,24 @@ def check(config: Config) -> None:
             f"rollouts.engine megatron completes prompts with the actor's own weights; placement.generate names rank "
             f"{min(apart)}, which has none: leave the engine to auto"
         )
+
+
+def _check_numbers(config: Config) -> None:
+    """Refuse numbers that another setting bounds, and rewards that nothing asks for."""
+    settings, size = config.settings, config.training.global_batch
+    drawn = size * getattr(settings, "group_size", 1)
+    if getattr(settings, "minibatches", 1) > drawn:
+        raise AlignSettingsError(
+            f"{config.method}.minibatches is {settings.minibatches}, of {drawn} completions: each holds one at least"
+        )
+    if (
+        config.method == "distillation"
+        and settings.teacher
+        and settings.top_k > (known := vocabulary(settings.teacher))
+    ):
+        raise AlignSettingsError(f"distillation.top_k is {settings.top_k}; the teacher knows {known} tokens")
+    if config.rewards and config.method not in WATCHING:
+        raise AlignSettingsError(f"{config.method} asks for no rewards; {', '.join(WATCHING)} do")
 
 
 def check_data(config: Config, data: RunData) -> None:

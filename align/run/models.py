@@ -87,7 +87,17 @@ def others(config: Config) -> list[Other]:
 
 
 def refuse_unfit(config: Config, chat: Chat) -> None:
-    """Refuse models that do not understand the policy's tokens, or do not score. Raises ModelError, naming both."""
+    """Refuse models that do not understand the policy's tokens, or do not score. Raises ModelError, naming both.
+
+    Refused too are sequences longer than the policy's positions.
+    """
+    told = _told(config.model.start_from)
+    positions = told.get("max_position_embeddings") or told.get("n_positions")
+    if positions is not None and config.model.max_length > positions:
+        raise ModelError(
+            f"model.max_length is {config.model.max_length}; {config.model.start_from} has {positions} positions: set "
+            "it to that or less"
+        )
     for one in others(config):
         told = storage.read_json(storage.join(one.folder, "config.json"))
         if one.scores:
@@ -136,5 +146,10 @@ def _refuse_other_tokens(one: Other, config: Config, chat: Chat) -> None:
 
 def vocabulary(folder: str) -> int:
     """Return how many tokens a model has weights for."""
+    return int(_told(folder)["vocab_size"])
+
+
+def _told(folder: str) -> dict[str, Any]:
+    """Return what config.json says of the language model in it."""
     told = storage.read_json(storage.join(folder, "config.json"))
-    return int((told.get("text_config") or told)["vocab_size"])
+    return dict(told.get("text_config") or told)

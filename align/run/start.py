@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from align.config import Config, Peft
+from align.config import Config
 from align.errors import ModelError
 from align.run.worker import COMMAND
 from millrace import __version__, storage
@@ -81,10 +81,10 @@ def _told(config: Config, parameters: int, why: str, machine: Machine, others: M
     peft = f", {model.peft.kind}" if model.peft else ""
     return [
         f"method     {config.method}",
-        f"model      {model.start_from}, {parameters / 1e6:,.1f} M parameters{peft}",
+        f"model      {model.start_from}, {parameters / 1e6:,.2f} M parameters{peft}",
         *(f"and        {setting} {folder}" for setting, folder in others.items()),
         why.replace("backend", "backend   ", 1),
-        f"machine    {machine}; {ranks} ranks",
+        f"machine    {machine}; {ranks} rank{'' if ranks == 1 else 's'}",
         *(f"placement  {line}" for line in describe(roles(config.placement, ranks), ranks)),
         f"steps      {training.steps:,} of {training.global_batch} examples, {training.micro_tokens:,} tokens a pass",
     ]
@@ -102,10 +102,6 @@ def open_chat(config: Config) -> Chat:
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder} holds no tokenizer: {' '.join(str(error).split())[:200]}") from None
     return Chat(tokenizer, config.model.template)
-
-
-def _with(peft: Peft | None) -> str:
-    return f", {peft.kind}" if peft else ""
 
 
 def _ranks(config: Config, machine: Machine) -> Any:
