@@ -52,10 +52,10 @@ def choose(config: Config, machine: Machine, parameters: int) -> tuple[Backend, 
 def open_policy(settings: PolicySettings, backend: Backend) -> Policy:
     """Open a policy on a backend, on the ranks that `settings` names; all of them together."""
     if backend == "hf":
-        from align.backends.hf import HuggingFacePolicy
+        from align.backends.hf.policy import HuggingFacePolicy
 
         return HuggingFacePolicy(settings)
-    from align.backends.megatron import MegatronPolicy
+    from align.backends.megatron.policy import MegatronPolicy
 
     return MegatronPolicy(settings)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from align.backends.megatron import MegatronPolicy
+from align.backends.megatron.policy import MegatronPolicy
 from align.errors import AlignSettingsError, RolloutError
 from align.rollout.generator import Request, Rollout, Sampling
 from align.rollout.sampling import check, draw

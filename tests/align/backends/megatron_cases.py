@@ -62,7 +62,7 @@ LOSSES: dict[str, Any] = {"lm": Everything(), "value": Values(), "reward": Score
 
 def policy(folder: str, head: str = "lm", **given: Any) -> Any:
     """Open a policy; parallel sizes, precision and LoRA may be given. Groups are formed anew."""
-    from align.backends.megatron import MegatronPolicy
+    from align.backends.megatron.policy import MegatronPolicy
     from pretrain.mcore import state
 
     if given.pop("anew", True):

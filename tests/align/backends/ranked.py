@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 
-from align.backends.hf import HuggingFacePolicy
+from align.backends.hf.policy import HuggingFacePolicy
 from align.config import Peft
 from align.errors import ModelError
 from align.layout import empty, packed, padded
@@ -50,7 +50,7 @@ def steps(policy: HuggingFacePolicy, case: dict[str, Any], count: int, seed: int
 
 def weights(policy: HuggingFacePolicy) -> dict[str, torch.Tensor]:
     """Return what was trained, whole, on the CPU."""
-    from align.backends.hf_ranks import whole
+    from align.backends.hf.ranks import whole
 
     assert policy.trainer is not None
     return {name: whole(p).float().cpu().clone() for name, p in policy.trainer.parameters.items()}

@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from align.backends.hf import HuggingFacePolicy
+from align.backends.hf.policy import HuggingFacePolicy
 from align.batch import TokenBatch
 from align.errors import AlignSettingsError, ModelError
 from align.layout import empty, packed, padded

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from align.backends.hf_attention import attend
+from align.backends.hf.attention import attend
 
 
 @pytest.mark.parametrize("window", [None, 3])

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from align.backends import hf_logprobs
-from align.backends.hf_logprobs import most_likely, token_logprobs
+from align.backends.hf import logprobs as module
+from align.backends.hf.logprobs import most_likely, token_logprobs
 
 
 @pytest.mark.parametrize("chunk", [1 << 22, 40])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_numbers_and_gradients_are_those_of_a_log_softmax(monkeypatch, chunk, temperature):
-    monkeypatch.setattr(hf_logprobs, "CHUNK", chunk)
+    monkeypatch.setattr(module, "CHUNK", chunk)
     torch.manual_seed(0)
     logits = torch.randn(7, 13) * 3
     labels, candidates = torch.randint(13, (7,)), torch.randint(13, (7, 4))
@@ -48,7 +48,7 @@ def test_a_second_backward_pass_is_refused():
 
 
 def test_the_most_likely_tokens_come_with_their_logprobs(monkeypatch):
-    monkeypatch.setattr(hf_logprobs, "CHUNK", 30)
+    monkeypatch.setattr(module, "CHUNK", 30)
     logits = torch.randn(6, 11)
     tokens, found = most_likely(logits, 2.0, 3)
     values, expected = (logits / 2).log_softmax(-1).topk(3, -1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from align.backends.hf_optimizer import Trainer, learning_rate
+from align.backends.hf.optimizer import Trainer, learning_rate
 from align.errors import AlignSettingsError
 from pretrain.config import Optimizer
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from peft import load_peft_weights, set_peft_model_state_dict
 
-from align.backends.hf import HuggingFacePolicy
+from align.backends.hf.policy import HuggingFacePolicy
 from tests.align.backends import megatron_cases as cases
 from tests.align.backends import megatron_oracle as oracle
 from tests.pretrain.mcore import ranks

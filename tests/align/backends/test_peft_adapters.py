@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from align.backends import peft_bottleneck
-from align.backends.hf import HuggingFacePolicy
+from align.backends.hf import bottleneck
+from align.backends.hf.policy import HuggingFacePolicy
 from align.batch import Example, TokenBatch, TokenSequence
 from align.config import Peft
 from align.errors import ModelError
@@ -168,7 +168,7 @@ def test_bottlenecks_are_saved_and_attached_to_a_model_of_the_same_shape(folders
     policy, batch = trained(folders["gpt2"], KINDS["adapter"])
     policy.export(str(tmp_path / "made"))
     model = AutoModelForCausalLM.from_pretrained(folders["gpt2"], dtype=torch.float32)
-    peft_bottleneck.load(model, str(tmp_path / "made" / "adapter"))
+    bottleneck.load(model, str(tmp_path / "made" / "adapter"))
     with torch.no_grad():
         whole = model(batch.tokens).logits.log_softmax(-1)
     (now,) = policy.logprobs([batch])
@@ -176,9 +176,9 @@ def test_bottlenecks_are_saved_and_attached_to_a_model_of_the_same_shape(folders
     torch.testing.assert_close(torch.where(now.logprobs != 0, theirs, 0), now.logprobs, rtol=0, atol=5e-6)
     other = AutoModelForCausalLM.from_pretrained(folders["llama"], dtype=torch.float32)
     with pytest.raises(ModelError, match="fit a model of hidden size 32 with 4 places; this one has 32 and 4"):
-        peft_bottleneck.load(other, str(tmp_path / "made" / "adapter"))
+        bottleneck.load(other, str(tmp_path / "made" / "adapter"))
     with pytest.raises(ModelError, match="holds no bottleneck adapters"):
-        peft_bottleneck.load(other, str(tmp_path))
+        bottleneck.load(other, str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["none", "lora", "adapter", "p_tuning"])

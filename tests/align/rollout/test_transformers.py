@@ -145,7 +145,7 @@ def test_experts_that_transformers_stacks_come_one_by_one():
 
 
 def test_logprobs_equal_those_of_a_policy_that_packs(tmp_path):
-    from align.backends.hf import HuggingFacePolicy
+    from align.backends.hf.policy import HuggingFacePolicy
     from align.backends.settings import PolicySettings
     from align.batch import Example, TokenSequence
     from align.layout import packed

@@ -12,18 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from align.backends import hf_checkpoint, hf_export, hf_ranks
 from align.backends.fingerprint import fingerprint
-from align.backends.hf_attention import DOCUMENTS
-from align.backends.hf_batch import Limits, inputs, spread
-from align.backends.hf_logprobs import most_likely, token_logprobs
-from align.backends.hf_model import open_model
-from align.backends.hf_network import Network
-from align.backends.hf_optimizer import Trainer
-from align.backends.hf_probe import EXAMPLES
-from align.backends.hf_ranks import Ranks
-from align.backends.peft_adapters import LibraryAdapters
-from align.backends.peft_bottleneck import Bottlenecks
+from align.backends.hf import checkpoint, export
+from align.backends.hf import ranks as spread_ranks
+from align.backends.hf.adapters import LibraryAdapters
+from align.backends.hf.attention import DOCUMENTS
+from align.backends.hf.batch import Limits, inputs, spread
+from align.backends.hf.bottleneck import Bottlenecks
+from align.backends.hf.logprobs import most_likely, token_logprobs
+from align.backends.hf.model import open_model
+from align.backends.hf.network import Network
+from align.backends.hf.optimizer import Trainer
+from align.backends.hf.probe import EXAMPLES
+from align.backends.hf.ranks import Ranks
 from align.backends.settings import PolicySettings
 from align.batch import TokenBatch
 from align.errors import AlignSettingsError, ModelError
@@ -99,7 +100,7 @@ class HuggingFacePolicy:
         network = self._built(kept, weights=False)
         if self.head != "lm":
             network.scorer.float()
-        hf_ranks.shard(network, ranks, self.dtype, source)
+        spread_ranks.shard(network, ranks, self.dtype, source)
         return network
 
     def _built(self, dtype: torch.dtype, weights: bool) -> Network:
@@ -306,16 +307,16 @@ class HuggingFacePolicy:
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Yield every weight whole, by its Hugging Face name, adapters merged; one at a time, all ranks together."""
-        return hf_export.named_weights(self)
+        return export.named_weights(self)
 
     def save(self, folder: str) -> None:
         """Write this rank's trained weights, optimizer, schedule and random numbers into a folder."""
-        hf_checkpoint.save(self, folder)
+        checkpoint.save(self, folder)
 
     def load(self, folder: str) -> None:
         """Go on from what `save` wrote. Raises CheckpointError where base model, ranks or shapes are others."""
-        hf_checkpoint.load(self, folder)
+        checkpoint.load(self, folder)
 
     def export(self, folder: str) -> None:
         """Write a Hugging Face folder with adapters merged, and adapter/ in peft's format."""
-        hf_export.export(self, folder)
+        export.export(self, folder)

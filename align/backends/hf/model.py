@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from align.backends import hf_attention
+from align.backends.hf import attention as attentions
 from align.backends.settings import PolicySettings
 from align.errors import ModelError
 from millrace import storage
@@ -50,7 +50,7 @@ def open_model(settings: PolicySettings, dtype: torch.dtype, device: torch.devic
         raise ModelError(
             f"{folder}: transformers has no {config.model_type} model with head {settings.head!r}"
         ) from None
-    attention = hf_attention.choose(concrete, config, device, dtype)
+    attention = attentions.choose(concrete, config, device, dtype)
     if not weights:
         with torch.device("meta"), _seeded(settings.seed):
             return kind.from_config(config, attn_implementation=attention, dtype=dtype)

@@ -3,7 +3,7 @@
 * lora, qlora  W + alpha / rank x B A (Hu et al. 2021); of qlora W is kept in 4 bits (Dettmers et al. 2023)
 * ia3          rows of keys and values, columns of the second feed-forward layer, scaled (Liu et al. 2022)
 * p_tuning     virtual tokens first, written by a small network (Liu et al. 2021); there is nothing to merge
-* adapter      `align.backends.peft_bottleneck`
+* adapter      `align.backends.hf.bottleneck`
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from align.backends import megatron_files
-from align.backends.megatron_rows import Asked, Row, answer, blank, check, each, rows
-from align.backends.megatron_settings import configuration, lora
+from align.backends.megatron import files
+from align.backends.megatron.rows import Asked, Row, answer, blank, check, each, rows
+from align.backends.megatron.settings import configuration, lora
 from align.backends.settings import PolicySettings
 from align.batch import TokenBatch
 from align.errors import AlignSettingsError, ModelError
@@ -215,7 +215,7 @@ class MegatronPolicy:
         def shape(name: str) -> tuple[int, ...]:
             return shapes[OUTPUT if name == SCORE else PREFIX + name]
 
-        read = megatron_files.read_adapter(folder, self.lora, shape)
+        read = files.read_adapter(folder, self.lora, shape)
         for chunk in self.engine.chunks:
             for piece in model.sharded(model.places(chunk)):
                 name = SCORE if self.outputs and piece.key == OUTPUT else piece.key.removeprefix(PREFIX)
@@ -296,10 +296,10 @@ class MegatronPolicy:
         base, dtype = self.settings.start_from, "float32" if self.config.training.precision == "fp32" else "bfloat16"
         with appearing(folder) as place:
             labels = self.settings.names if self.outputs else {}
-            megatron_files.write_model(place, base, self.settings.model.tokenizer, self.model, labels, dtype, stream)
+            files.write_model(place, base, self.settings.model.tokenizer, self.model, labels, dtype, stream)
             if self.lora is not None:
                 where = storage.join(place, "adapter")
-                megatron_files.write_adapter(where, adapters, self.lora, base, self.model, self.head)
+                files.write_adapter(where, adapters, self.lora, base, self.model, self.head)
 
 
 class _Place:

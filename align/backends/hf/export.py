@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from align.backends.hf_ranks import whole
+from align.backends.hf.ranks import whole
 from millrace import storage
 from pretrain.hf.folder import appearing, write_tensors
 
 if TYPE_CHECKING:
-    from align.backends.hf import HuggingFacePolicy
+    from align.backends.hf.policy import HuggingFacePolicy
 
 SHARD_BYTES = 5_000_000_000
 TOKENIZER = (

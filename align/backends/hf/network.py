@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from align.backends.hf_attention import DOCUMENTS
-from align.backends.hf_batch import Inputs
+from align.backends.hf.attention import DOCUMENTS
+from align.backends.hf.batch import Inputs
 from align.errors import ModelError
 from align.policy import Head
 

@@ -17,7 +17,7 @@ from millrace.errors import StorageError
 from pretrain.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from align.backends.hf import HuggingFacePolicy
+    from align.backends.hf.policy import HuggingFacePolicy
 
 DESCRIPTION = "hf.json"
 

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from align.backends.hf_network import Network
+from align.backends.hf.network import Network
 from align.errors import AlignSettingsError
 
 

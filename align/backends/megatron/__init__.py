@@ -1,0 +1,1 @@
+"""A policy on the engine of pretraining, megatron-core."""
