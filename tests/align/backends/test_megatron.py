@@ -43,7 +43,8 @@ def assert_seen(got: dict[str, Any], wanted: dict[str, Any], tolerance: float = 
 
 def assert_curve(got: list[list[float]], wanted: list[list[float]], name: str = "") -> None:
     for step, (one, other) in enumerate(zip(got, wanted, strict=True)):
-        assert one[0] == pytest.approx(other[0], abs=5e-6), (name, step, "loss")
+        near = 5e-6 if step < 2 else 3e-5  # Adam makes whole steps of gradients that are as small as roundings
+        assert one[0] == pytest.approx(other[0], abs=near), (name, step, "loss")
         assert one[1] == pytest.approx(other[1], abs=1e-4), (name, step, "norm")
         assert one[2] == other[2], (name, step, "learning rate")
         assert one[3:] == pytest.approx(other[3:], rel=5e-6), (name, step, "metrics")
