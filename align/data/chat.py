@@ -48,6 +48,11 @@ class Chat:
         self.stop = self._stops()
         self._end = str(tokenizer.decode([self.stop[0]]))
 
+    @property
+    def source(self) -> str:
+        """Return the template as a tokenizer's own, Jinja: it writes the begin token where this one puts it first."""
+        return ("{{- bos_token -}}\n" if self._begin else "") + self.template.source
+
     def text(self, messages: Sequence[Message], tools: Sequence[Raw] = (), *, answer: bool = False) -> str:
         """Return a conversation as text; `answer`: with the header of an answer to come.
 

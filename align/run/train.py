@@ -144,4 +144,6 @@ class Run:
         self.job.life.marks.end()
         place = storage.join(self.job.folder, "hf")
         self.method.export(place)
+        if self.job.first and self.job.config.model.template:  # what was learnt with it is of no use without it
+            storage.write_bytes(storage.join(place, "chat_template.jinja"), self.job.chat.source.encode())
         self.job.record.event("export", self.done, path=place)

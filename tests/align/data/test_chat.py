@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -274,3 +276,15 @@ def test_a_template_file_is_taken_as_it_stands(tmp_path):
     (tmp_path / "own.jinja").write_text(MARKED["llama3"])
     one, other = Chat(tokenizer(), str(tmp_path / "own.jinja")), Chat(tokenizer(MARKED["llama3"]))
     np.testing.assert_array_equal(one.masked(TALK).tokens, other.masked(TALK).tokens)
+
+
+@pytest.mark.parametrize("adds_bos", [False, True])
+@pytest.mark.parametrize("name", ["alpaca", "plain", "mistral"])
+def test_a_template_that_is_handed_on_writes_the_same_tokens_as_the_tokenizers_own(name, adds_bos):
+    tok = copy.deepcopy(tokenizer(adds_bos=adds_bos))
+    named = Chat(tok, name)
+    tok.chat_template = named.source
+    own = Chat(tok)
+    np.testing.assert_array_equal(own.masked(TALK[1:3]).tokens, named.masked(TALK[1:3]).tokens)
+    np.testing.assert_array_equal(own.prompt(TALK[1:2]), named.prompt(TALK[1:2]))
+    assert own.stop == named.stop
