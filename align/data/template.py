@@ -71,13 +71,18 @@ def lacking(template: Template, tokenizer: Any) -> list[str]:
     return [one for one in template.control if len(tokenizer.encode(one, add_special_tokens=False)) != 1]
 
 
+def is_file(name: str) -> bool:
+    """Tell whether a template's name is that of a file."""
+    return name.endswith((".jinja", ".jinja2", ".j2"))
+
+
 def _named(name: str) -> Template:
     if name in names():
         source = (resources.files("align.data") / "templates" / f"{name}.jinja").read_text()
         comment = CONTROL.search(source)
         assert comment is not None, f"{name}.jinja says not which control tokens it writes"
         return Template(name, source.removesuffix("\n"), tuple(comment[1].split()), builtin=True)
-    if not name.endswith((".jinja", ".jinja2", ".j2")):
+    if not is_file(name):
         raise DataError(
             f"no chat template is called {name}.{did_you_mean(name, names())} Templates: {', '.join(names())}; "
             f"or a .jinja file"

@@ -12,7 +12,7 @@ import torch
 from align.batch import Example
 from align.data.examples import Prompt, steered
 from align.errors import DataError, RewardError
-from align.losses import reduce
+from align.losses import reduce, steerlm_targets
 from align.methods.offline import Offline
 from align.methods.online import Online
 from align.objectives import SftLoss, SteerLmLoss
@@ -71,9 +71,8 @@ class SteerLmMethod(Online):
         measured = self._measured(plain)
         wanted = np.array([list(wishes(prompt, self.names).values()) for prompt in drawn.prompts])
         off = np.where(np.isnan(wanted), 0, measured - wanted)  # what is not asked for is met by all
-        error = torch.from_numpy(off / self.settings.deviation).double()
-        log_weight = (log_prior - proposal - 0.5 * (error**2).sum(1)).reshape(-1, self.group_size)
-        weights = log_weight.softmax(1)
+        likelihood = -0.5 * torch.from_numpy((off / self.settings.deviation) ** 2).double().sum(1)
+        weights = steerlm_targets(likelihood, log_prior, proposal, drawn.group).reshape(-1, self.group_size)
         made = []
         for number, row in enumerate(weights.tolist()):
             group = examples[number * self.group_size : (number + 1) * self.group_size]

@@ -112,6 +112,7 @@ def _ranks(config: Config, machine: Machine) -> Any:
 
 def _anywhere(config: Config) -> Config:
     """Return the configuration with absolute paths: ranks have other working directories."""
+    from align.data.template import is_file
 
     def absolute(value: Any) -> Any:
         if isinstance(value, str):
@@ -119,6 +120,7 @@ def _anywhere(config: Config) -> Config:
         return tuple(absolute(one) for one in value)
 
     model, data = config.model, config.data
+    template = absolute(model.template) if is_file(model.template) else model.template
     settings = {
         field.name: absolute(getattr(config.settings, field.name))
         for field in dataclasses.fields(config.settings)
@@ -126,7 +128,9 @@ def _anywhere(config: Config) -> Config:
     }
     return dataclasses.replace(
         config,
-        model=dataclasses.replace(model, start_from=absolute(model.start_from), tokenizer=absolute(model.tokenizer)),
+        model=dataclasses.replace(
+            model, start_from=absolute(model.start_from), tokenizer=absolute(model.tokenizer), template=template
+        ),
         data=dataclasses.replace(data, path=absolute(data.path), validation=absolute(data.validation)),
         **{config.method: dataclasses.replace(config.settings, **settings)},
     )

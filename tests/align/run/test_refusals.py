@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -259,3 +260,13 @@ def test_a_users_own_reward_is_asked(base, tmp_path):
     rewards = [{"python": {"function": "tests.align.run.user_rewards:good"}}]
     run(configuration("grpo", base, data(tmp_path, "prompts"), rewards=rewards, training={"steps": 1}), tmp_path)
     assert steps(tmp_path, "reward") == steps(tmp_path, "length")
+
+
+def test_files_that_settings_name_are_found_from_any_working_directory(base, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.jinja").write_text(tiny.TEMPLATE)
+    path = Path(data(tmp_path, "messages")).relative_to(tmp_path)
+    made = ready("sft", base, str(path), model={"template": "own.jinja"}).config
+    assert made.model.template == str(tmp_path / "own.jinja")
+    assert made.data.path == str(tmp_path / path)
+    assert ready("sft", base, str(path), model={"template": "chatml"}).config.model.template == "chatml"
