@@ -96,7 +96,7 @@ class Iterated:
         first = within * size
         for place in range(first, first + size):
             epoch, at = divmod(place, count)
-            if not order or at == 0 or place == first:
+            if place == first or at == 0:
                 shuffled = np.random.default_rng([self.job.config.training.seed, self.phase, epoch]).permutation(count)
             order.append(int(shuffled[at]))
         return [self._examples[i] for i in order]

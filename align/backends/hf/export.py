@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,6 @@ SHARD_BYTES = 5_000_000_000
 TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "chat_template.jinja", "chat_template.json",
-    "generation_config.json",
 )  # fmt: skip
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
@@ -82,7 +81,9 @@ def export(policy: HuggingFacePolicy, folder: str) -> None:
     with appearing(folder) as place:
         if mergeable:
             write_tensors(place, shapes, NAMES[policy.dtype], policy.named_weights(), SHARD_BYTES)
-        copy_tokenizer(policy.settings.start_from, place)
+        base, tokenizer = policy.settings.start_from, policy.settings.model.tokenizer
+        copy(TOKENIZER, tokenizer or base, place)
+        copy(("generation_config.json",), base, place)
         if policy.adapters is not None:
             policy.adapters.save(storage.join(place, "adapter"), adapter)
         if mergeable:
@@ -101,9 +102,9 @@ def _adapter_state(policy: HuggingFacePolicy) -> dict[str, Tensor]:
     return found
 
 
-def copy_tokenizer(source: str, target: str) -> None:
-    """Copy what says how text becomes tokens, and how completions end, as it is."""
-    for name in TOKENIZER:
+def copy(names: Iterable[str], source: str, target: str) -> None:
+    """Copy the files that a folder has of these, as they are."""
+    for name in names:
         if storage.exists(storage.join(source, name)):
             storage.write_bytes(storage.join(target, name), storage.read_bytes(storage.join(source, name)))
 

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from align.backends.hf.policy import HuggingFacePolicy
 from align.batch import TokenBatch
+from align.config import Model
 from align.errors import AlignSettingsError, ModelError
 from align.layout import empty, packed, padded
 from pretrain.errors import CheckpointError
@@ -248,6 +249,19 @@ def test_an_export_loads_in_transformers_with_equal_logprobs_under_the_same_name
         config = json.loads(Path(tmp_path, "made", "config.json").read_text())
         assert config["rope_theta"] == config["rope_parameters"]["rope_theta"]
         assert config["torch_dtype"] == config["dtype"] == "float32"
+
+
+def test_an_export_has_the_tokenizer_that_was_learnt_with_and_the_models_own_end_tokens(folders, tmp_path):
+    other = tmp_path / "tokenizer"
+    other.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        text = Path(folders["llama"], name).read_text()
+        (other / name).write_text(text.replace("words", "swords") if name == "tokenizer.json" else text + "\n")
+    policy = HuggingFacePolicy(tiny.settings(folders["llama"], model=Model(tokenizer=str(other))))
+    policy.export(str(tmp_path / "made"))
+    made, base = tmp_path / "made", Path(folders["llama"])
+    assert (made / "tokenizer.json").read_bytes() == (other / "tokenizer.json").read_bytes()
+    assert (made / "generation_config.json").read_bytes() == (base / "generation_config.json").read_bytes()
 
 
 # Bad input
