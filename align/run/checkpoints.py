@@ -122,5 +122,8 @@ def refuse(path: Path, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a checkpoint says of itself. Raises CheckpointError where it is of another run, naming both."""
     kept = manifest(path)
     if differ := differences(kept["about"], dict(about)):
-        raise CheckpointError(f"{path} is of another run: {'; '.join(differ)}")
+        files = kept["settings"]["data"]["path"]
+        named = [files] if isinstance(files, str) else files
+        of = f"; its data were {', '.join(named)}" if kept["about"]["data"] != about["data"] else ""
+        raise CheckpointError(f"{path} is of another run: {'; '.join(differ)}{of}")
     return kept

@@ -36,7 +36,7 @@ def started(base, tmp_path_factory):
     [
         ("method", "method sft in the checkpoint, distillation in the configuration"),
         ("model", "base model .*base.* in the checkpoint, .*other.* in the configuration"),
-        ("data", "data [0-9a-f]+ in the checkpoint, [0-9a-f]+ in the configuration"),
+        ("data", "data [0-9a-f]+ in the checkpoint, [0-9a-f]+ in the configuration; its data were .*messages.jsonl"),
         ("peft", "peft None in the checkpoint, {'kind': 'lora'.* in the configuration"),
         ("global_batch", "global_batch 4 in the checkpoint, 8 in the configuration"),
     ],
