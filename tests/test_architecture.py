@@ -45,6 +45,12 @@ LAZY = {
     "safetensors",
     "kenlm",
     "sentencepiece",
+    "starlette",
+    "uvicorn",
+    "httpx",
+    "prometheus_client",
+    "modelopt",
+    "gguf",
 }
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from millrace import storage
@@ -15,7 +15,11 @@ from pretrain.errors import WeightsError
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2), "float16": ("F16", 2)}  # name in the file, bytes
+# What a tensor may be written as: its name in the file, bytes a number.
+DTYPES = {
+    "float32": ("F32", 4), "bfloat16": ("BF16", 2), "float16": ("F16", 2), "float8_e4m3fn": ("F8_E4M3", 1),
+    "int8": ("I8", 1), "uint8": ("U8", 1), "int32": ("I32", 4), "int64": ("I64", 8),
+}  # fmt: skip
 
 
 class TensorFolder:
@@ -79,33 +83,55 @@ def _weight_map(url: str) -> dict[str, str]:
 
 
 def write_tensors(
-    folder: str, shapes: dict[str, tuple[int, ...]], dtype: str, tensors: Iterator[tuple[str, Any]], max_bytes: int
+    folder: str,
+    shapes: Mapping[str, tuple[int, ...]],
+    dtype: str | Mapping[str, str],
+    tensors: Iterator[tuple[str, Any]],
+    max_bytes: int,
 ) -> None:
     """Write tensors, which come in the order of `shapes`, as one file or as several with an index.
 
-    dtype: of DTYPES; tensors are cast to it. A file has at most `max_bytes`, but at least one tensor.
-    Memory: one tensor. The format is that of safetensors: the length of the header (u64, little endian), the
-    header (JSON: type, shape and place of every tensor), the tensors' bytes without gaps.
+    dtype: of DTYPES, one for all or one a tensor; tensors are cast to it. A file has at most `max_bytes`, but at
+    least one tensor. Memory: one tensor.
     """
-    if dtype not in DTYPES:
-        raise WeightsError(f"dtype is {dtype!r}; weights are written as {', '.join(DTYPES)}")
-    width = DTYPES[dtype][1]
-    files = _cut({name: math.prod(shape) * width for name, shape in shapes.items()}, max_bytes)
+    dtypes = dict.fromkeys(shapes, dtype) if isinstance(dtype, str) else dtype
+    files = _cut({name: math.prod(shape) * width(dtypes[name]) for name, shape in shapes.items()}, max_bytes)
     place: dict[str, str] = {}
     for number, sizes in enumerate(files):
         file = SINGLE if len(files) == 1 else f"model-{number + 1:05d}-of-{len(files):05d}.safetensors"
         place |= dict.fromkeys(sizes, file)
-        with storage.writing(storage.join(folder, file)) as stream:
-            stream.write(_header(sizes, shapes, dtype))
-            for name in sizes:
-                given, tensor = next(tensors)
-                assert (given, tuple(tensor.shape)) == (name, shapes[name]), (given, tuple(tensor.shape), name)
-                stream.write(_bytes(tensor, dtype))
+        write_file(storage.join(folder, file), {name: shapes[name] for name in sizes}, dtypes, tensors)
     if len(files) > 1:
         total = sum(sum(sizes.values()) for sizes in files)
         storage.write_json(
             storage.join(folder, INDEX), {"metadata": {"total_size": total}, "weight_map": dict(sorted(place.items()))}
         )
+
+
+def write_file(
+    url: str,
+    shapes: Mapping[str, tuple[int, ...]],
+    dtypes: Mapping[str, str],
+    tensors: Iterator[tuple[str, Any]],
+) -> None:
+    """Write the next tensors, in the order of `shapes`, as one safetensors file, there whole or not at all.
+
+    The format: the length of the header (u64, little endian), the header (JSON: type, shape and place of every
+    tensor), the tensors' bytes without gaps.
+    """
+    with storage.writing(url) as stream:
+        stream.write(_header(shapes, dtypes))
+        for name, shape in shapes.items():
+            given, tensor = next(tensors)
+            assert (given, tuple(tensor.shape)) == (name, shape), (given, tuple(tensor.shape), name)
+            stream.write(_bytes(tensor, dtypes[name]))
+
+
+def width(dtype: str) -> int:
+    """Return the bytes a number has. Raises WeightsError where tensors are not written as `dtype`."""
+    if dtype not in DTYPES:
+        raise WeightsError(f"dtype is {dtype!r}; weights are written as {', '.join(DTYPES)}")
+    return DTYPES[dtype][1]
 
 
 def _cut(sizes: dict[str, int], max_bytes: int) -> list[dict[str, int]]:
@@ -118,11 +144,12 @@ def _cut(sizes: dict[str, int], max_bytes: int) -> list[dict[str, int]]:
     return files
 
 
-def _header(sizes: dict[str, int], shapes: dict[str, tuple[int, ...]], dtype: str) -> bytes:
+def _header(shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]) -> bytes:
     entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     at = 0
-    for name, size in sizes.items():
-        entries[name] = {"dtype": DTYPES[dtype][0], "shape": shapes[name], "data_offsets": [at, at + size]}
+    for name, shape in shapes.items():
+        size = math.prod(shape) * width(dtypes[name])
+        entries[name] = {"dtype": DTYPES[dtypes[name]][0], "shape": shape, "data_offsets": [at, at + size]}
         at += size
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8

@@ -11,10 +11,12 @@ FOLDER/ranks/rank-NNN.log.
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import importlib
 import os
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -168,8 +170,17 @@ def main(job: Job) -> None:
         print(f"millrace: {error}", file=sys.stderr)
         code = MISTAKE
     if code == DONE:
-        sys.exit(DONE)  # what is still being written ends first
+        _finish()
     leave(code)  # a process group that lost a rank may never close
+
+
+def _finish() -> None:
+    """Let what is still being written end, as an interpreter's end does.
+
+    The interpreter itself is not ended: a daemon thread inside torch's C++ would then abort the process.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]  # joins threads that are no daemons, and executors' workers
+    atexit._run_exitfuncs()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from threading import Thread
 
 from millrace import storage
 from pretrain.config import Config
@@ -53,41 +54,47 @@ def strike(fault, life, step, phase):
     here = (life.place.rank, step, phase) == (fault.get("rank"), fault.get("step"), fault.get("phase"))
     every = fault["what"] == "slow" and (life.place.rank, phase) == (fault["rank"], fault["phase"])
     if (here and life.place.restarts < fault.get("attempts", 1)) or every:
-        FAULTS[fault["what"]]()
+        FAULTS[fault["what"]](life)
 
 
-def endless_loop():
+def endless_loop(life):
     while True:
         pass
 
 
-def sleeping_loader():
+def sleeping_loader(life):
     time.sleep(1000)
 
 
-def hold_the_lock():
+def hold_the_lock(life):
     ctypes.PyDLL(None).sleep(1000)  # C code that does not give Python's lock back
 
 
-def mistake():
+def calling(store):
+    while True:
+        store.check(["of no rank"])
+
+
+def mistake(life):
     raise ShardError("the shards are of another\nvocabulary")
 
 
-def broken():
+def broken(life):
     raise ValueError("a fault of the code")
 
 
 FAULTS = {
-    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "freeze": lambda: os.kill(os.getpid(), signal.SIGSTOP),
-    "exit": lambda: os._exit(3),
+    "kill": lambda life: os.kill(os.getpid(), signal.SIGKILL),
+    "freeze": lambda life: os.kill(os.getpid(), signal.SIGSTOP),
+    "exit": lambda life: os._exit(3),
     "endless_loop": endless_loop,
     "sleeping_loader": sleeping_loader,
     "hold_the_lock": hold_the_lock,
     "mistake": mistake,
     "broken": broken,
-    "slow": lambda: time.sleep(0.1),
-    "pace": lambda: time.sleep(0.05),
+    "threads": lambda life: [Thread(target=calling, args=(life.store,), daemon=True).start() for _ in range(4)],
+    "slow": lambda life: time.sleep(0.1),
+    "pace": lambda life: time.sleep(0.05),
 }
 
 if __name__ == "__main__":

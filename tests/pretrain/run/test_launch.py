@@ -115,3 +115,11 @@ def test_a_second_job_in_a_folder_is_refused_and_leaves_no_trace(run, tmp_path):
                            sys.executable, "-m", "tests.pretrain.run.loop"])  # fmt: skip
         assert one.wait() == (64, f"millrace: {one.folder} is in use: a training run\n")
     assert not (one.folder / "ranks").exists()
+
+
+def test_a_rank_that_is_done_ends_although_threads_still_call_into_torch(run):
+    one = run(what="threads", rank=1, step=2, phase="data")
+    code, printed = one.wait()
+    assert code == 0, printed
+    assert one.steps() == unbroken()
+    assert not one.left()

@@ -1,0 +1,1 @@
+"""The OpenAI-compatible HTTP front, before the engine or before another server."""
