@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
+
+Pair = tuple[Sequence[int], Sequence[int]]  # context and continuation, in tokens
+Score = tuple[float, bool]  # log-probability of a continuation (nats), and whether greedy decoding gives it
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,14 @@ class Measure:
     value: float
     stderr: float | None  # standard error of the mean over items; None where there is none
     higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a task's files hold, checked: nothing of it can be wrong any more."""
+
+    items: Sequence[Any]
+    files: Mapping[str, str]  # what was read: name -> sha256
 
 
 @dataclass(frozen=True)
@@ -30,20 +41,26 @@ class Result:
     files: Mapping[str, str]  # what was read: name -> sha256
     values: Mapping[str, np.ndarray] = field(default_factory=dict)  # measure -> (items,), for paired comparison
     samples: Sequence[Mapping[str, Any]] = ()  # some items with what the model did
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)  # measure -> (items,), where its mean is weighted
+    counts: Mapping[str, int] = field(default_factory=dict)  # what a reader must know: truncated, ...
 
 
 class Subject(Protocol):
     """The model under test."""
 
     name: str
+    kind: Literal["language", "reward"]
+    positions: int  # tokens it can read at once
+    prefix: int  # the token that stands before a text without context: begin of text, or else end of text
 
-    def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text, without special tokens but for those the tokenizer itself adds."""
+    def encode(self, texts: Sequence[str], special: bool = True) -> list[list[int]]:
+        """Return the tokens of texts, with the special tokens the tokenizer itself adds, or without any."""
         ...
 
-    def loglikelihoods(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[tuple[float, bool]]:
-        """Return, for each (context, continuation) in tokens, the sum of log-probabilities of the continuation
-        (nats), and whether it is what greedy decoding gives."""
+    def loglikelihoods(self, pairs: Sequence[Pair]) -> list[Score]:
+        """Return, for each (context, continuation), neither of them empty, the sum of log-probabilities of the
+        continuation, and whether it is what greedy decoding gives. A context that is too long loses its first tokens.
+        """
         ...
 
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
@@ -52,7 +69,10 @@ class Subject(Protocol):
 
     def complete(self, prompts: Sequence[str], max_tokens: int, stop: Sequence[str], temperature: float = 0.0,
                  seed: int = 0) -> list[str]:  # fmt: skip
-        """Return a completion of each prompt, cut before the first stop string."""
+        """Return a completion of each prompt, cut before the first stop string.
+
+        A prompt that is too long loses its first tokens. Equal prompts get different completions at a temperature.
+        """
         ...
 
     def rewards(self, pairs: Sequence[tuple[Sequence[Mapping[str, Any]], str]]) -> list[float]:
@@ -65,6 +85,10 @@ class Task(Protocol):
 
     name: ClassVar[str]
 
-    def run(self, subject: Subject) -> Result:
-        """Measure a model. Raises EvaluationError, before the model runs, for files that lack what is needed."""
+    def read(self) -> Read:
+        """Read the files. Raises EvaluationError, in one line with file, line and field, for what they lack."""
+        ...
+
+    def run(self, subject: Subject, read: Read) -> Result:
+        """Measure a model on what was read. Raises EvaluationError for a model that the task cannot measure."""
         ...

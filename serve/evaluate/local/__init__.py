@@ -1,0 +1,7 @@
+"""Models in this process as subjects.
+
+tree.py        token sequences as one row in which what they begin with alike stands once
+attention.py   attention of such a row
+network.py     its forward pass
+language.py    the subject
+"""

@@ -1,0 +1,62 @@
+"""Run lm-evaluation-harness' own task definitions on local files: `python harness.py ASKED.json ANSWER.json`.
+
+Runs in the interpreter that has lm_eval, so it imports nothing of ours. asked: model, batch, and of each task name,
+of (the harness' file, below its folder of tasks), path, shots, examples. answer: versions, and of each task its
+measures and, item by item, the log-likelihoods or completions.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def definition(task, folder):
+    """Write a task of our files with the harness' own prompts and measures."""
+    import lm_eval
+
+    own = Path(lm_eval.__file__).parent / "tasks" / task["of"]
+    files = {"test": task["path"]}
+    lines = [f"include: {own}", f"task: ours_{task['name']}", "dataset_path: json", "dataset_name: null",
+             "training_split: null", "validation_split: null", "test_split: test", "tag: null"]  # fmt: skip
+    if task.get("examples"):
+        files["dev"] = task["examples"]
+        lines.append("fewshot_split: dev")
+    else:
+        lines.append("fewshot_split: test")
+    lines += ["dataset_kwargs:", "  data_files:", *(f"    {name}: {path}" for name, path in files.items())]
+    lines += task.get("more", [])
+    (folder / f"{task['name']}.yaml").write_text("\n".join(lines) + "\n")
+
+
+def main(asked, answer):
+    import datasets
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    datasets.disable_progress_bars()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        datasets.config.HF_DATASETS_CACHE = folder / "cache"
+        for task in asked["tasks"]:
+            definition(task, folder)
+        found = {}
+        for task in asked["tasks"]:
+            result = lm_eval.simple_evaluate(
+                model="hf", model_args={"pretrained": asked["model"], "dtype": "float32"}, device="cpu",
+                batch_size=asked.get("batch", 8), tasks=[f"ours_{task['name']}"], num_fewshot=task.get("shots", 0),
+                task_manager=TaskManager(include_path=name, include_defaults=False), bootstrap_iters=100,
+            )  # fmt: skip
+            samples = sorted(result["samples"][f"ours_{task['name']}"], key=lambda one: one["doc_id"])
+            found[task["name"]] = {
+                "measures": {k: v for k, v in result["results"][f"ours_{task['name']}"].items() if "," in k},
+                "items": [one["resps"] for one in samples],
+            }
+    Path(answer).write_text(json.dumps({"lm_eval": lm_eval.__version__, "tasks": found}, default=str))
+
+
+if __name__ == "__main__":
+    main(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2])
