@@ -6,6 +6,7 @@
   - ExportError           a model that a format cannot hold, or a folder that would load wrong
   - EvaluationError       an evaluation file that lacks what its task needs
   - EngineError           a request the engine cannot run; `QueueFull` where it could later
+  - RailError             a rail that cannot decide: its judge does not answer, its model fails; nothing passes
 
 What a client did wrong is no error of these: the server answers it with a status and one line.
 """
@@ -39,3 +40,7 @@ class EngineError(ServeError):
 
 class QueueFull(EngineError):
     """As many requests wait as may wait; the same request may be taken later."""
+
+
+class RailError(ServeError):
+    """A rail that cannot decide; nothing passes then. Its words hold no part of the text."""

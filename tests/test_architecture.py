@@ -51,6 +51,7 @@ LAZY = {
     "prometheus_client",
     "modelopt",
     "gguf",
+    "nemoguardrails",
 }
 
 

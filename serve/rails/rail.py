@@ -4,27 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 Side = Literal["input", "output"]
-Message = dict[str, str]  # role, content
+Action = Literal["refuse", "redact", "flag"]
+Message = dict[str, Any]  # of OpenAI's chat completions: role, content, ...
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What a rail says of a text."""
 
-    allowed: bool
-    text: str  # as it goes on: the same, or with parts replaced
-    reason: str = ""  # one line for the log and the metrics; never the text itself
-    found: int = 0  # matches that were replaced or refused
+    allowed: bool  # nothing was found; what becomes of a text in which something was is its action's affair
+    text: str  # with what was found replaced, by a rail that can redact; else as it was
+    reason: str = ""  # one line for the log; never the text, nor any part of it
+    found: int = 0  # matches
 
 
 class Rail(Protocol):
-    """One check. Calls may come from several threads; one that cannot decide raises ServeError: nothing passes then."""
+    """One check, a frozen dataclass. Calls may come from several threads.
 
-    name: ClassVar[str]
+    One that cannot decide raises RailError: nothing passes then.
+    """
+
+    kind: ClassVar[str]  # as a configuration calls it
+    actions: ClassVar[tuple[Action, ...]]  # that make sense; the first is the usual one
+
+    def prepare(self) -> None:
+        """Load what it needs, before anything is served. Raises ServeSettingsError for what is missing or wrong."""
+        ...
 
     def check(self, text: str, side: Side, before: Sequence[Message]) -> Verdict:
-        """Judge a user's text or the model's answer; `before`: the messages that came before it."""
+        """Judge a message's text or the model's answer; `before`: the messages that came before it."""
         ...
