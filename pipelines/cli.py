@@ -152,6 +152,16 @@ def parser() -> argparse.ArgumentParser:
             "millrace align align-sft --model runs/tiny --data chats.jsonl --output runs/chat",
         )
     )
+    from pipelines.serving import export as exporting
+
+    exporting.arguments(
+        command(
+            "export",
+            exporting.run,
+            "Write a model as a folder that others load, and test it as they would read it.",
+            "millrace export runs/chat --to fp8-dynamic --output models/chat-fp8",
+        )
+    )
     return top
 
 

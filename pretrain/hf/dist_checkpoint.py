@@ -54,6 +54,11 @@ class DistCheckpoint:
             if key.startswith(WEIGHTS) and hasattr(saved, "chunks")
         }
 
+    def adapters(self, prefix: str) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the tensors whose names begin with a prefix."""
+        saved = self._metadata.state_dict_metadata
+        return {key: tuple(one.size) for key, one in saved.items() if key.startswith(prefix) and hasattr(one, "chunks")}
+
     def dtype(self) -> str:
         """Return the type of the model's weights, as torch calls it."""
         saved = self._metadata.state_dict_metadata
@@ -80,10 +85,13 @@ class DistCheckpoint:
             raise CheckpointError(f"{self.folder}: {there.key} cannot be read: {error}") from None
         return made.view(box.shape)
 
-    def check(self, model: Model) -> None:
-        """Raise CheckpointError where the checkpoint lacks a tensor of the model, has another shape, or has more."""
+    def check(self, model: Model, outputs: int = 0) -> None:
+        """Raise CheckpointError where the checkpoint lacks a tensor of the model, has another shape, or has more.
+
+        outputs: of the head that scores sequences; 0: the vocabulary.
+        """
         used = set()
-        for matrix in table(model, family_of(model)):
+        for matrix in table(model, family_of(model), outputs):
             there = self._found(matrix.box)
             used.add(there.key)
             size = tuple(self._metadata.state_dict_metadata[there.key].size)

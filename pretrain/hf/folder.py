@@ -20,6 +20,7 @@ DTYPES = {
     "float32": ("F32", 4), "bfloat16": ("BF16", 2), "float16": ("F16", 2), "float8_e4m3fn": ("F8_E4M3", 1),
     "int8": ("I8", 1), "uint8": ("U8", 1), "int32": ("I32", 4), "int64": ("I64", 8),
 }  # fmt: skip
+_TORCH = {stored: name for name, (stored, _) in DTYPES.items()}
 
 
 class TensorFolder:
@@ -34,6 +35,7 @@ class TensorFolder:
         self.folder = folder
         self._files: dict[str, Any] = {}  # tensor -> open file
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.dtypes: dict[str, str] = {}  # as torch calls them; as the file does where DTYPES has it not
         for url, names in self._listed().items():
             self._open(url, names)
 
@@ -71,7 +73,9 @@ class TensorFolder:
         if absent:
             raise WeightsError(f"{url} has no tensor {absent[0]}, which {INDEX} says it has")
         for name in names if names is not None else there:
-            self.shapes[name], self._files[name] = tuple(file.get_slice(name).get_shape()), file
+            header, self._files[name] = file.get_slice(name), file
+            self.shapes[name] = tuple(header.get_shape())
+            self.dtypes[name] = _TORCH.get(header.get_dtype(), header.get_dtype())
 
 
 def _weight_map(url: str) -> dict[str, str]:
@@ -95,17 +99,26 @@ def write_tensors(
     least one tensor. Memory: one tensor.
     """
     dtypes = dict.fromkeys(shapes, dtype) if isinstance(dtype, str) else dtype
-    files = _cut({name: math.prod(shape) * width(dtypes[name]) for name, shape in shapes.items()}, max_bytes)
+    files = shared_out(shapes, dtypes, max_bytes)
     place: dict[str, str] = {}
-    for number, sizes in enumerate(files):
-        file = SINGLE if len(files) == 1 else f"model-{number + 1:05d}-of-{len(files):05d}.safetensors"
+    for file, sizes in files.items():
         place |= dict.fromkeys(sizes, file)
         write_file(storage.join(folder, file), {name: shapes[name] for name in sizes}, dtypes, tensors)
     if len(files) > 1:
-        total = sum(sum(sizes.values()) for sizes in files)
+        total = sum(sum(sizes.values()) for sizes in files.values())
         storage.write_json(
             storage.join(folder, INDEX), {"metadata": {"total_size": total}, "weight_map": dict(sorted(place.items()))}
         )
+
+
+def shared_out(
+    shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str], max_bytes: int
+) -> dict[str, dict[str, int]]:
+    """Return the files that `write_tensors` writes, each with its tensors' bytes, in order."""
+    files = _cut({name: math.prod(shape) * width(dtypes[name]) for name, shape in shapes.items()}, max_bytes)
+    if len(files) == 1:
+        return {SINGLE: files[0]}
+    return {f"model-{n:05d}-of-{len(files):05d}.safetensors": sizes for n, sizes in enumerate(files, 1)}
 
 
 def write_file(

@@ -63,6 +63,12 @@ class Weights:
                 wanted.pop(SCORE)
                 self.fresh = frozenset({OUTPUT})
         _check(self._source, wanted, folder, model)
+        self.shapes: dict[str, tuple[int, ...]] = wanted  # of Hugging Face's tensors, layer after layer
+        self.dtypes = {name: self._tensors.dtypes[self._source.names[name]] for name in wanted}  # as torch calls them
+
+    def part(self, name: str, *bounds: tuple[int, int]) -> Any:
+        """Return a part of one of Hugging Face's tensors, as TensorFolder does; of a base model saved alone too."""
+        return self._source.part(name, *bounds)
 
     def _all(self) -> Iterator[Matrix]:
         for matrices in self._matrices.values():
@@ -179,7 +185,7 @@ def export_weights(
     with appearing(folder) as place:
         write_tensors(place, shapes, dtype, _exported(matrices, get), shard_bytes)
         if tokenizer is not None:
-            _write_tokenizer(place, tokenizer, model)
+            write_tokenizer(place, tokenizer, model)
         storage.write_json(
             storage.join(place, "generation_config.json"),
             {name: config[name] for name in ("bos_token_id", "eos_token_id")},
@@ -195,7 +201,7 @@ def _exported(matrices: Iterable[Matrix], get: Callable[[Box], Any]) -> Iterator
         yield from matrix.split(whole.view(matrix.shape))
 
 
-def _write_tokenizer(folder: str, tokenizer: Tokenizer, model: Model) -> None:
+def write_tokenizer(folder: str, tokenizer: Tokenizer, model: Model) -> None:
     """Write tokenizer.json as it is, and what makes AutoTokenizer load it and know the end of a document.
 
     But for one family: transformers (5.24) reads any qwen2 folder with Qwen's own pre-tokenizer, whatever class

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -14,7 +15,7 @@ class Verdict:
 
     cosine: float | None  # of logits, written against source, the lowest over positions; None: not computable here
     compared: int  # tensors whose names, shapes and values were held against the source
-    worst: float  # largest relative difference of a tensor from the source's, after scales
+    worst: float  # largest relative difference of a tensor from the source's (L2), after scales
     scales: tuple[float, float] | None = None  # smallest and largest scale, of quantised weights
     notes: tuple[str, ...] = field(default=())  # what else a reader must know, a line each
 
@@ -28,8 +29,15 @@ class Format(Protocol):
         """Raise ExportError or ServeSettingsError where the format cannot hold this model; reads no tensor."""
         ...
 
-    def write(self, source: Source, folder: str) -> None:
-        """Write the folder's files, tensor by tensor: memory is one output shard and the largest tensor, at most."""
+    def plan(self, source: Source) -> Mapping[str, int]:
+        """Return the files of weights that `write` will write, with the bytes of their tensors; reads no tensor."""
+        ...
+
+    def write(self, source: Source, folder: str) -> float:
+        """Write the folder's files, tensor by tensor: memory is one output shard and the largest tensor, at most.
+
+        Returns the seconds of calibration among those it took; 0.0 where nothing is calibrated.
+        """
         ...
 
     def test(self, source: Source, folder: str) -> Verdict:
