@@ -162,6 +162,16 @@ def parser() -> argparse.ArgumentParser:
             "millrace export runs/chat --to fp8-dynamic --output models/chat-fp8",
         )
     )
+    from pipelines.serving import serve as serving
+
+    serving.arguments(
+        command(
+            "serve",
+            serving.run,
+            "Serve a model, or put the front before another server: OpenAI's API.",
+            "millrace serve runs/chat --port 8000",
+        )
+    )
     return top
 
 

@@ -1,0 +1,1 @@
+"""Completions as they grow, and OpenAI's JSON of them."""

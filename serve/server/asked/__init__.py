@@ -1,0 +1,1 @@
+"""JSON of requests: read, checked, refused in one line."""

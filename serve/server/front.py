@@ -1,0 +1,48 @@
+"""What all requests of a server share, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from serve.server.limits.admission import Admission
+from serve.server.limits.keys import Keys
+from serve.server.metrics import Metrics
+from serve.server.record import Log
+from serve.server.settings import ServerSettings
+
+State = Literal["starting", "ok", "draining"]
+TICK = 0.02  # seconds between looks at whether what runs has ended
+
+
+@dataclass
+class Front:
+    """One server's state, on one event loop."""
+
+    settings: ServerSettings
+    keys: Keys
+    admission: Admission
+    metrics: Metrics
+    log: Log
+    state: State = "starting"
+    under_way: int = 0  # requests that hold something of the model
+    connections: dict[Any, asyncio.Transport] = field(default_factory=dict)  # by the client's address and port
+    stopping: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def abort(self, client: Any) -> None:
+        """Close a client's connection, whatever is still to be sent."""
+        if client in self.connections:
+            self.connections[client].abort()
+
+    async def drain(self) -> None:
+        """Take no more requests, wait `drain_seconds` for those under way, and end those that remain."""
+        self.state = "draining"
+        loop = asyncio.get_running_loop()
+        last = loop.time() + self.settings.drain_seconds
+        while self.under_way and loop.time() < last:
+            await asyncio.sleep(TICK)
+        if not self.stopping.done():
+            self.stopping.set_result(None)
+        while self.under_way:
+            await asyncio.sleep(TICK)
