@@ -6,6 +6,8 @@ shots.py    which solved examples stand before a question
 pairs.py    contexts and continuations as tokens
 choice.py   multiple choice by log-likelihood
 mean.py     means over items, and their errors
+interval.py intervals where that error does not hold
+conversations.py  prompts, pairs and answers, in the formats that alignment reads
 tasks/      the tasks, by name
 local/      models in this process as subjects
 """

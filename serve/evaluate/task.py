@@ -19,6 +19,7 @@ class Measure:
     value: float
     stderr: float | None  # standard error of the mean over items; None where there is none
     higher_is_better: bool = True
+    interval: tuple[float, float] | None = None  # of 95 %; None: value +- 1.96 stderr
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,13 @@ class Subject(Protocol):
         """Return a completion of each prompt, cut before the first stop string.
 
         A prompt that is too long loses its first tokens. Equal prompts get different completions at a temperature.
+        """
+        ...
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], template: str = "") -> str:
+        """Return a conversation as the text that an answer follows, for `complete`.
+
+        template: of align.data.template; "": the tokenizer's own. Raises EvaluationError where it cannot be written.
         """
         ...
 

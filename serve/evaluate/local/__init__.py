@@ -4,4 +4,5 @@ tree.py        token sequences as one row in which what they begin with alike st
 attention.py   attention of such a row
 network.py     its forward pass
 language.py    the subject
+reward.py      a reward model as a subject
 """

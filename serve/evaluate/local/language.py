@@ -10,6 +10,9 @@ import torch
 
 from align.backends.hf.model import open_model, read_config
 from align.backends.settings import PolicySettings
+from align.data.chat import Chat
+from align.data.record import Unfit
+from align.data.turns import turns
 from align.errors import AlignError
 from align.rollout.generator import Request, Sampling
 from align.rollout.transformers import TransformersGenerator
@@ -41,6 +44,7 @@ class Language:
             )
         self.prefix = int(begin)
         self._begin = str(tokenizer.decode([begin]))
+        self._chats: dict[str, Chat] = {}  # by template
 
     @classmethod
     def load(cls, found: ModelFolder, dtype: DTypeName = "auto", device: str = "cpu") -> Language:
@@ -109,6 +113,17 @@ class Language:
             rollouts = TransformersGenerator(self._model).generate(requests, sampling)
         words = [*stop, *(self.tokenizer.decode([end]) for end in ends)]
         return [cut(self.tokenizer.decode(one.tokens, skip_special_tokens=True), words) for one in rollouts]
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], template: str = "") -> str:
+        """Return a conversation as the text that an answer follows."""
+        try:
+            if template not in self._chats:
+                self._chats[template] = Chat(self.tokenizer, template)
+            return self._chats[template].text(turns(list(messages)), answer=True)
+        except AlignError as error:
+            raise EvaluationError(f"{self.name}: {error}") from None
+        except Unfit as unfit:
+            raise EvaluationError(f"{self.name} cannot read a conversation: {': '.join(unfit.args)}") from None
 
     def _ends(self) -> tuple[int, ...]:
         """Return the tokens that end a completion: the generation settings' and the tokenizer's."""
