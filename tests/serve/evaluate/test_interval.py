@@ -23,10 +23,10 @@ def test_wilson_is_symmetric_and_within_bounds():
 
 
 def test_bootstrap_comes_near_the_normal_interval_and_is_the_same_for_a_seed():
-    values = np.random.default_rng(1).normal(2, 3, 2000)
+    values = np.random.default_rng(1).normal(2, 3, 500)
     low, high = bootstrap(values, 0)
-    half = 1.96 * values.std() / np.sqrt(2000)
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
+    half = 1.96 * values.std() / np.sqrt(500)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
     assert bootstrap(values, 0) == (low, high) != bootstrap(values, 1)
 
 
