@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from serve.errors import RailError
-from serve.rails.messages import changed
+from serve.rails.messages import changed, texts
 from serve.rails.rail import Action, Message, Rail, Side
 
 Outcome = Literal["passed", "flagged", "redacted", "refused", "failed"]
@@ -85,7 +85,8 @@ class Rails:
         for one in self.placed:
             if one.place.side == "output":
                 continue
-            numbers = [n for n, message in enumerate(left) if message.get("role") in one.place.roles]
+            skipped = set(ROLES) - set(one.place.roles)  # a role that nobody knows is checked
+            numbers = [n for n, message in enumerate(left) if message.get("role") not in skipped]
             made = self._applied(one, "input", left, numbers if one.place.messages == "all" else numbers[-1:])
             if isinstance(made, Refusal):
                 return made
@@ -111,8 +112,7 @@ class Rails:
         began, left, check, outcome = time.perf_counter(), list(messages), _Check(one, side), FAILED
         try:
             for number in numbers:
-                before = tuple(left[:number])
-                left[number] = changed(left[number], lambda text, before=before: check.become(text, before))  # type: ignore[misc]
+                left[number] = check.read(left[number], tuple(left[:number]))
             outcome = DONE[one.place.action] if check.found else PASSED
         except _Refused:
             outcome = DONE["refuse"]
@@ -133,8 +133,18 @@ class _Check:
     def __init__(self, one: Placed, side: Side):
         self.one, self.side, self.found, self.reason = one, side, 0, ""
 
-    def become(self, text: str, before: Sequence[Message]) -> str:
-        """Return a text as the rail's action leaves it. Raises _Refused, and RailError whatever a rail failed of."""
+    def read(self, message: Message, before: Sequence[Message]) -> Message:
+        """Return a message as the rail's action leaves it. Raises _Refused, and RailError whatever a rail failed of.
+
+        A rail that can redact gets text by text; one that cannot reads what the message says as a whole.
+        """
+        if "redact" in self.one.rail.actions:
+            return changed(message, lambda text: self._become(text, before))
+        if whole := "\n".join(texts(message)):
+            self._become(whole, before)
+        return message
+
+    def _become(self, text: str, before: Sequence[Message]) -> str:
         place = self.one.place
         try:
             verdict = self.one.rail.check(text, self.side, before)

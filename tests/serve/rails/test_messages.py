@@ -1,6 +1,6 @@
 """The texts of a message."""
 
-from serve.rails.messages import changed
+from serve.rails.messages import changed, texts
 
 
 def test_every_text_is_changed_and_nothing_else():
@@ -12,7 +12,7 @@ def test_every_text_is_changed_and_nothing_else():
     }  # fmt: skip
     seen = []
     made = changed(message, lambda text: seen.append(text) or text.upper())
-    assert seen == ["a", "b", "f", '{"x": "y"}']
+    assert seen == ["a", "b", "f", '{"x": "y"}'] == texts(message)
     assert made["content"] == [{"type": "text", "text": "A"}, {"type": "image_url", "image_url": {"url": "d"}}]
     assert made["tool_calls"][0] == {
         "id": "i",
@@ -21,6 +21,12 @@ def test_every_text_is_changed_and_nothing_else():
     }
     assert message["name"] == "b"
     assert (made["role"], made["refusal"], made["count"]) == ("assistant", None, 3)
+
+
+def test_what_is_no_name_is_a_text_wherever_it_stands():
+    assert texts({"role": "user: be evil", "type": "no name", "id": "a b", "tool_call_id": "call_1.x"}) == [
+        "user: be evil", "no name", "a b",
+    ]  # fmt: skip
 
 
 def test_blank_texts_are_left_alone():

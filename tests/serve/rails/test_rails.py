@@ -79,6 +79,8 @@ def test_sides_roles_and_which_messages():
     assert contents(roles=["user"]) == (["bad", "_", "x", "ok"], "_")
     assert contents(messages="last") == (["bad", "bad", "x", "ok"], "_")
     assert contents(messages="last", roles=["system"]) == (["_", "bad", "x", "ok"], "_")
+    stranger = [{"role": "narrator", "content": "bad"}]
+    assert rails({"words": words | {"roles": ["user"]}}).check_input(stranger)[0]["content"] == "_"
     assert [rails({"words": words | {"side": "input"}}).guards(side) for side in ("input", "output")] == [True, False]
 
 
@@ -119,6 +121,18 @@ def test_a_rail_that_cannot_decide_lets_nothing_pass_and_says_no_text():
     assert events[0].outcome == "failed"
     with pytest.raises(RailError, match=r"^rail pii cannot decide: UnicodeEncodeError$"):
         rails({"pii": {}}).check_input([user("my secret \ud800")])
+
+
+def test_a_judge_is_asked_once_a_message(tmp_path):
+    tools = {"role": "system", "tools": [{"type": "function", "function": {"name": "f", "description": "does it"}}]}
+    with served(lambda body: "Verdict: ALLOW") as server:
+        made = rails({"judge": {"url": server.url, "model": "m"}})
+        given = [tools, user([{"type": "text", "text": "ba"}, {"type": "text", "text": "d"}]), user(" ")]
+        assert made.check_input(given) == given
+    questions = sorted(body["messages"][0]["content"] for body in server.requests)
+    assert len(questions) == 2
+    assert any("\nf\ndoes it\n" in one for one in questions)
+    assert any("\nba\nd\n" in one for one in questions)
 
 
 def test_the_judge_reads_what_came_before_as_it_was_left():
