@@ -172,6 +172,16 @@ def parser() -> argparse.ArgumentParser:
             "millrace serve runs/chat --port 8000",
         )
     )
+    from pipelines.serving import evaluate as evaluating
+
+    evaluating.arguments(
+        command(
+            "evaluate",
+            evaluating.run,
+            "Measure a model by tasks on local files, and hold it against another.",
+            "millrace evaluate runs/tiny perplexity=held-out.jsonl hellaswag=hellaswag_val.jsonl",
+        )
+    )
     return top
 
 

@@ -120,7 +120,7 @@ def hashes(urls: Sequence[str]) -> dict[str, str]:
 def _records(url: str) -> Iterator[Item]:
     for found in files.records(url):
         if found.unfit is not None:
-            raise EvaluationError(f"{found.place}: {found.unfit}")
+            raise EvaluationError(f"{found.place}: {': '.join(map(str, found.unfit.args))}")
         if not isinstance(found.value, Mapping):
             raise EvaluationError(f"{found.place}: a record is an object of fields, not {str(found.value)[:40]!r}")
         yield Item(found.place, found.value)

@@ -18,11 +18,11 @@ from align.rollout.generator import Request, Sampling
 from align.rollout.transformers import TransformersGenerator
 from serve.errors import EvaluationError, ModelFolderError
 from serve.evaluate.local.network import Scorer
+from serve.evaluate.local.settings import DTypeName
 from serve.evaluate.task import Pair, Score
 from serve.model import ModelFolder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class Language:
@@ -47,7 +47,7 @@ class Language:
         self._chats: dict[str, Chat] = {}  # by template
 
     @classmethod
-    def load(cls, found: ModelFolder, dtype: DTypeName = "auto", device: str = "cpu") -> Language:
+    def load(cls, found: ModelFolder, dtype: DTypeName = "auto", device: str = "cpu", tokens: int = 0) -> Language:
         """Open a model's folder; dtype auto: as the weights lie. Raises ModelFolderError in one line."""
         from transformers import AutoTokenizer
 
@@ -71,7 +71,7 @@ class Language:
             raise ModelFolderError(f"{found.folder} has no tokenizer: {str(error).splitlines()[0]}") from None
         except RuntimeError as error:
             raise ModelFolderError(f"device {device}: {str(error).splitlines()[0]}") from None
-        return cls(model, tokenizer, found.name)
+        return cls(model, tokenizer, found.name, tokens)
 
     def encode(self, texts: Sequence[str], special: bool = True) -> list[list[int]]:
         """Return the tokens of texts; a text that begins with the begin token as text gets no second one."""

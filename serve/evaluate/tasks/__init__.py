@@ -9,9 +9,11 @@ from millrace.config import build, did_you_mean
 from serve.errors import ServeSettingsError
 from serve.evaluate.task import Task
 from serve.evaluate.tasks.benchmarks import ArcChallenge, ArcEasy, HellaSwag, Piqa, Race, Winogrande
+from serve.evaluate.tasks.mathematics import Gsm8k, Math500
 from serve.evaluate.tasks.mmlu import Mmlu
 from serve.evaluate.tasks.multiple_choice import MultipleChoice
 from serve.evaluate.tasks.perplexity import Perplexity
+from serve.evaluate.tasks.programs import HumanEval
 from serve.evaluate.tasks.reward_accuracy import RewardAccuracy
 from serve.evaluate.tasks.safety import Safety, SafetySettings
 from serve.evaluate.tasks.win_rate import WinRate
@@ -19,7 +21,20 @@ from serve.rails.classifier import ClassifierSettings, Scorer
 
 TASKS: dict[str, type] = {
     one.name: one
-    for one in (Perplexity, HellaSwag, Mmlu, Piqa, Winogrande, ArcEasy, ArcChallenge, Race, MultipleChoice)
+    for one in (
+        Perplexity,
+        HellaSwag,
+        Mmlu,
+        Piqa,
+        Winogrande,
+        ArcEasy,
+        ArcChallenge,
+        Race,
+        MultipleChoice,
+        Gsm8k,
+        Math500,
+        HumanEval,
+    )
 }
 
 TASKS |= {one.name: one for one in (RewardAccuracy, WinRate, SafetySettings)}  # judged by another model

@@ -50,7 +50,8 @@ def main(asked, answer):
                 batch_size=asked.get("batch", 8), tasks=[f"ours_{task['name']}"], num_fewshot=task.get("shots", 0),
                 task_manager=TaskManager(include_path=name, include_defaults=False), bootstrap_iters=100,
             )  # fmt: skip
-            samples = sorted(result["samples"][f"ours_{task['name']}"], key=lambda one: one["doc_id"])
+            by_item = {one["doc_id"]: one for one in result["samples"][f"ours_{task['name']}"]}  # one a filter
+            samples = [by_item[n] for n in sorted(by_item)]
             found[task["name"]] = {
                 "measures": {k: v for k, v in result["results"][f"ours_{task['name']}"].items() if "," in k},
                 "items": [one["resps"] for one in samples],
