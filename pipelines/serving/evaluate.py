@@ -28,6 +28,10 @@ def arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("--limit", type=int, metavar="N", help="only the first N items of each task")
     made.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
     made.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:1 (default: cpu)")
+    made.add_argument(
+        "--generator", default="engine", choices=["engine", "transformers"],
+        help="what writes answers: millrace's engine, or, for families it has not, transformers",
+    )  # fmt: skip
     made.add_argument("--list", action="store_true", help="list the tasks, and end")
 
 
@@ -81,6 +85,7 @@ def listed() -> str:
 def read_jobs(named: Iterable[str], settings: Iterable[str], limit: int | None = None) -> dict[str, Any]:
     """Return the tasks a command line names, by label. Raises ServeSettingsError and ConfigError, in one line."""
     from millrace.config import build, did_you_mean
+    from pipelines.serving.rails import scorer
     from serve.errors import ServeSettingsError
     from serve.evaluate.evaluate import Job
     from serve.evaluate.tasks import TASKS, make
@@ -107,7 +112,7 @@ def read_jobs(named: Iterable[str], settings: Iterable[str], limit: int | None =
             raise ServeSettingsError(
                 f"{label} needs files: {label}=FILE, a glob in quotes, or several with commas between"
             )
-        made[label] = Job(make(name, values), dataclasses.asdict(build(TASKS[name], values)))
+        made[label] = Job(make(name, values, scorer), dataclasses.asdict(build(TASKS[name], values)))
     return made
 
 
@@ -156,11 +161,17 @@ def _results(named: str, jobs: Mapping[str, Any], given: Any, output: str | None
             "name at least one task: TASK=FILES, such as perplexity=held-out.jsonl; --list lists them"
         )
     folder = storage.absolute(output or f"runs/evaluate-{found.name}")
-    return evaluate(found, jobs, folder, LocalSettings(given.dtype, given.device), Progress(), open_subject)
+    return evaluate(
+        found, jobs, folder, LocalSettings(given.dtype, given.device, 0, given.generator), Progress(), open_subject
+    )
 
 
 def open_subject(found: Any, settings: Any) -> Any:
     """Return a model, opened as what it is."""
+    if found.kind == "reward":
+        from serve.evaluate.local.reward import Reward
+
+        return Reward.load(found, settings.dtype, settings.device)
     from serve.evaluate.local.language import Language
 
-    return Language.load(found, settings.dtype, settings.device, settings.tokens)
+    return Language(found, settings)

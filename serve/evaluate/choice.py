@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -66,6 +66,7 @@ class Choice(ABC):
     """
 
     name: ClassVar[str] = ""
+    wants: ClassVar[Literal["language", "reward"]] = "language"
     order: ClassVar[shots.Order] = "random"
     counted: ClassVar[tuple[str, ...]] = ("acc", "acc_norm")
 

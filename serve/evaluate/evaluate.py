@@ -34,6 +34,9 @@ def evaluate(
 
     Every file is read before the model is opened. Raises EvaluationError, ModelFolderError and ServeSettingsError.
     """
+    for label, job in jobs.items():
+        if job.task.wants != found.kind:
+            raise ModelFolderError(f"{found.folder} is a {found.kind} model; {label} measures a {job.task.wants} model")
     facts = results.model_facts(found, settings.dtype, settings.device)
     with _held(folder):
         there = results.ready(folder, facts)

@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Generative(ABC):
     """A task with written answers; a subclass says how a record is asked, and what an answer is worth."""
 
     name: ClassVar[str] = ""
+    wants: ClassVar[Literal["language", "reward"]] = "language"
     stop: ClassVar[tuple[str, ...]] = ()  # strings that end an answer, beside the model's end tokens
 
     path: Any = ()  # JSON, JSONL, CSV, TSV or Parquet files, globs; one or a list

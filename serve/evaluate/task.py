@@ -92,6 +92,7 @@ class Task(Protocol):
     """A frozen dataclass: its fields are its whole configuration, the files it reads included."""
 
     name: ClassVar[str]
+    wants: ClassVar[Literal["language", "reward"]]  # the kind of model it measures
 
     def read(self) -> Read:
         """Read the files. Raises EvaluationError, in one line with file, line and field, for what they lack."""

@@ -1,4 +1,4 @@
-"""A language model of transformers, in this process, as a subject."""
+"""A language model in this process as a subject."""
 
 from __future__ import annotations
 
@@ -8,70 +8,73 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from align.backends.hf.model import open_model, read_config
-from align.backends.settings import PolicySettings
+from align.backends.hf.model import read_config
 from align.data.chat import Chat
 from align.data.record import Unfit
 from align.data.turns import turns
 from align.errors import AlignError
 from align.rollout.generator import Request, Sampling
 from align.rollout.transformers import TransformersGenerator
-from serve.errors import EvaluationError, ModelFolderError
+from serve.errors import EvaluationError
 from serve.evaluate.local.network import Scorer
-from serve.evaluate.local.settings import DTypeName
+from serve.evaluate.local.opening import dtype_of, open_network, open_tokenizer, refuse
+from serve.evaluate.local.settings import DTypeName, GeneratorName, LocalSettings
+from serve.evaluate.local.writer import Writer
 from serve.evaluate.task import Pair, Score
 from serve.model import ModelFolder
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 class Language:
-    """A causal language model and its tokenizer."""
+    """A causal language model and its tokenizer.
+
+    Weights are opened when they are first needed: by transformers to score, by the engine to write. Only one of the
+    two holds them at a time.
+    """
 
     kind: Literal["language", "reward"] = "language"
 
-    def __init__(self, model: Any, tokenizer: Any, name: str, tokens: int = 0):
-        """model: of transformers, on its device. tokens: of a forward pass; 0: what suits the device."""
-        self.name, self.tokenizer, self._model = name, tokenizer, model.eval()
-        self._scorer = Scorer(model, tokens)
-        config = model.config.get_text_config(decoder=True)
+    def __init__(self, found: ModelFolder, settings: LocalSettings | None = None):
+        """Read configuration and tokenizer. Raises ModelFolderError in one line, for a reward model among others."""
+        refuse(found)
+        self.name, self._found, self._settings = found.name, found, settings or LocalSettings()
+        self._dtype = dtype_of(found, self._settings)
+        self.tokenizer = open_tokenizer(found)
+        config = read_config(found.folder).get_text_config(decoder=True)
         self.positions = int(getattr(config, "n_positions", None) or config.max_position_embeddings)
         self.vocabulary = int(config.vocab_size)
-        begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        if begin is None:
-            raise ModelFolderError(
-                f"the tokenizer of {name} has neither a begin nor an end token; a text needs one before it"
-            )
-        self.prefix = int(begin)
-        self._begin = str(tokenizer.decode([begin]))
+        begin = self.tokenizer.bos_token_id
+        self.prefix = int(begin if begin is not None else self.tokenizer.eos_token_id)
+        self._begin = str(self.tokenizer.decode([self.prefix]))
         self._chats: dict[str, Chat] = {}  # by template
+        self._scorer: Scorer | None = None
+        self._writer: Writer | None = None
 
     @classmethod
-    def load(cls, found: ModelFolder, dtype: DTypeName = "auto", device: str = "cpu", tokens: int = 0) -> Language:
-        """Open a model's folder; dtype auto: as the weights lie. Raises ModelFolderError in one line."""
-        from transformers import AutoTokenizer
+    def load(
+        cls, found: ModelFolder, dtype: DTypeName = "auto", device: str = "cpu", tokens: int = 0,
+        generator: GeneratorName = "engine",
+    ) -> Language:  # fmt: skip
+        """Return a model's folder as a subject; dtype auto: as the weights lie. Raises ModelFolderError in one line."""
+        return cls(found, LocalSettings(dtype, device, tokens, generator))
 
-        if found.kind != "language":
-            raise ModelFolderError(
-                f"{found.folder} is a reward model: language tasks need a model that predicts tokens"
-            )
-        if found.quantization == "modelopt":
-            raise ModelFolderError(
-                f"{found.folder} is quantised by modelopt, whose scales transformers ignores: name what it was made of"
-            )
-        try:
-            config = read_config(found.folder)
-            kind = DTYPES[dtype] if dtype != "auto" else getattr(config, "dtype", None) or torch.float32
-            there = torch.device(device)
-            model = open_model(PolicySettings(start_from=found.folder), kind, there, weights=True).to(there)
-            tokenizer = AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
-        except AlignError as error:
-            raise ModelFolderError(str(error)) from None
-        except (OSError, ValueError) as error:
-            raise ModelFolderError(f"{found.folder} has no tokenizer: {str(error).splitlines()[0]}") from None
-        except RuntimeError as error:
-            raise ModelFolderError(f"device {device}: {str(error).splitlines()[0]}") from None
-        return cls(model, tokenizer, found.name, tokens)
+    def scorer(self) -> Scorer:
+        """Return what scores, opened; what writes gives its memory back."""
+        if self._scorer is None:
+            self.close()
+            self._scorer = Scorer(open_network(self._found, self._settings), self._settings.tokens)
+        return self._scorer
+
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            self.close()
+            self._writer = Writer(self._found, self.tokenizer, self._dtype, self._settings.device)
+        return self._writer
+
+    def close(self) -> None:
+        """Give the memory of weights back; they are opened anew when they are needed."""
+        if self._writer is not None:
+            self._writer.close()
+        self._scorer = self._writer = None
 
     def encode(self, texts: Sequence[str], special: bool = True) -> list[list[int]]:
         """Return the tokens of texts; a text that begins with the begin token as text gets no second one."""
@@ -87,7 +90,7 @@ class Language:
     def loglikelihoods(self, pairs: Sequence[Pair]) -> list[Score]:
         """Return (sum of log-probabilities in nats, greedy) of each continuation after its context."""
         whole = [np.array([*context, *rest], np.int64)[-(self.positions + 1) :] for context, rest in pairs]
-        found = self._scorer.score(whole, [len(rest) for _, rest in pairs])
+        found = self.scorer().score(whole, [len(rest) for _, rest in pairs])
         return [(float(logprobs.sum()), bool(best.all())) for logprobs, best in found]
 
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
@@ -98,7 +101,7 @@ class Language:
                     f"sequence {number} has {len(one)} tokens; {self.name} takes from 2 to {self.positions + 1}"
                 )
         arrays = [np.array(one, np.int64) for one in sequences]
-        return [logprobs for logprobs, _ in self._scorer.score(arrays, [len(one) - 1 for one in sequences])]
+        return [logprobs for logprobs, _ in self.scorer().score(arrays, [len(one) - 1 for one in sequences])]
 
     def complete(self, prompts: Sequence[str], max_tokens: int, stop: Sequence[str], temperature: float = 0.0,
                  seed: int = 0) -> list[str]:  # fmt: skip
@@ -106,13 +109,19 @@ class Language:
         room = self.positions - max_tokens
         if room < 1:
             raise EvaluationError(f"max_tokens is {max_tokens}; {self.name} has {self.positions} positions")
-        requests = [Request(np.array(one[-room:], np.int64), seed + n) for n, one in enumerate(self.encode(prompts))]
+        asked = [np.array(one[-room:], np.int64) for one in self.encode(prompts)]
         ends = self._ends()
-        sampling = Sampling(max_tokens, temperature, stop=ends)
-        with torch.inference_mode():
-            rollouts = TransformersGenerator(self._model).generate(requests, sampling)
         words = [*stop, *(self.tokenizer.decode([end]) for end in ends)]
-        return [cut(self.tokenizer.decode(one.tokens, skip_special_tokens=True), words) for one in rollouts]
+        if self._settings.generator == "engine":
+            written = self._writing().write(asked, max_tokens, ends, words, temperature, seed)
+        else:
+            requests = [Request(one, seed + n) for n, one in enumerate(asked)]
+            with torch.inference_mode():
+                rollouts = TransformersGenerator(self.scorer().model).generate(
+                    requests, Sampling(max_tokens, temperature, stop=ends)
+                )
+            written = [one.tokens.tolist() for one in rollouts]
+        return [cut(self.tokenizer.decode(one, skip_special_tokens=True), words) for one in written]
 
     def chat(self, messages: Sequence[Mapping[str, Any]], template: str = "") -> str:
         """Return a conversation as the text that an answer follows."""
@@ -127,7 +136,12 @@ class Language:
 
     def _ends(self) -> tuple[int, ...]:
         """Return the tokens that end a completion: the generation settings' and the tokenizer's."""
-        given = getattr(self._model.generation_config, "eos_token_id", None)
+        from transformers import GenerationConfig
+
+        try:
+            given = GenerationConfig.from_pretrained(self._found.folder, local_files_only=True).eos_token_id
+        except OSError:  # a folder without generation_config.json
+            given = read_config(self._found.folder).eos_token_id
         named = given if isinstance(given, list) else [given]
         return tuple(sorted({int(one) for one in (*named, self.tokenizer.eos_token_id) if one is not None}))
 

@@ -14,7 +14,8 @@ from align.data.record import Message, Unfit
 from align.data.turns import turns
 from align.errors import AlignError
 from serve.errors import EvaluationError, ModelFolderError
-from serve.evaluate.local.language import DTYPES, DTypeName
+from serve.evaluate.local.opening import DTYPES
+from serve.evaluate.local.settings import DTypeName
 from serve.evaluate.task import Pair, Score
 from serve.model import ModelFolder
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class Perplexity:
     """
 
     name: ClassVar[str] = "perplexity"
+    wants: ClassVar[Literal["language", "reward"]] = "language"
 
     path: Any = ()  # JSON, JSONL, CSV or Parquet files with a field of text; .txt and .md files are one text each
     text: str = "text"  # field that holds the text

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class RewardAccuracy:
     """
 
     name: ClassVar[str] = "reward_accuracy"
+    wants: ClassVar[Literal["language", "reward"]] = "reward"
 
     path: Any = ()  # JSON, JSONL, CSV or Parquet: prompt, chosen, rejected, as align.data.preferences reads them
     subset: str = "subset"  # field by which measures are given too, where records have it

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -53,6 +53,7 @@ class Safety:
     """The task of `SafetySettings`, whose classifier is handed over by who has it."""
 
     name: ClassVar[str] = "safety"
+    wants: ClassVar[Literal["language", "reward"]] = "language"
 
     settings: SafetySettings
     open_scorer: Callable[[ClassifierSettings], Scorer]

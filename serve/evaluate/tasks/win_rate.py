@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class WinRate:
     """
 
     name: ClassVar[str] = "win_rate"
+    wants: ClassVar[Literal["language", "reward"]] = "language"
 
     path: Any = ()  # JSON, JSONL, CSV or Parquet, in a format that alignment reads
     format: str = "auto"  # alpaca, sharegpt, messages, preference, prompts; auto: by a record's fields

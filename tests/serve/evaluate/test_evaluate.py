@@ -92,7 +92,10 @@ def test_a_mistake_is_one_line(words, said, base, capsys):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"architectures": ["LlamaForSequenceClassification"]}, "is a reward model"),
+        (
+            {"architectures": ["LlamaForSequenceClassification"]},
+            "is a reward model; perplexity measures a language model",
+        ),
         ({"quantization_config": {"quant_method": "modelopt"}}, "is quantised by modelopt"),
     ],
 )

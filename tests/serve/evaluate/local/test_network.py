@@ -29,11 +29,11 @@ def alone(model, sequence, wanted):
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2"])
 def test_a_sequence_among_others_is_scored_as_it_is_alone(tmp_path, kind):
     subject = Language.load(find(made.model(tmp_path, kind)))
-    scorer = subject._scorer
+    scorer = subject.scorer()
     rng = np.random.default_rng(0)
     sequences = family(rng)
     wanted = [int(rng.integers(1, len(one))) for one in sequences]
-    expected = [alone(subject._model, one, count) for one, count in zip(sequences, wanted)]
+    expected = [alone(subject.scorer().model, one, count) for one, count in zip(sequences, wanted)]
     assert scorer.shares
     for scorer.shares in (True, False):
         for scorer.most_tokens in (64, 4096):
@@ -46,17 +46,17 @@ def test_a_model_with_a_window_shares_nothing(tmp_path):
     subject = Language.load(
         find(made.model(tmp_path, "qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=0))
     )
-    assert not subject._scorer.shares
+    assert not subject.scorer().shares
     sequence = np.arange(4, 40)
-    expected, _ = alone(subject._model, sequence, 30)
-    np.testing.assert_allclose(subject._scorer.score([sequence], [30])[0][0], expected, atol=1e-5)
+    expected, _ = alone(subject.scorer().model, sequence, 30)
+    np.testing.assert_allclose(subject.scorer().score([sequence], [30])[0][0], expected, atol=1e-5)
 
 
 def test_a_wide_vocabulary_is_scored_a_few_tokens_at_a_time(language, monkeypatch):
     rng = np.random.default_rng(1)
     sequences = family(rng)
     wanted = [len(one) - 1 for one in sequences]
-    whole = language._scorer.score(sequences, wanted)
-    monkeypatch.setattr(language._scorer, "most_logits", 50)
-    for few, all_ in zip(language._scorer.score(sequences, wanted), whole):
+    whole = language.scorer().score(sequences, wanted)
+    monkeypatch.setattr(language.scorer(), "most_logits", 50)
+    for few, all_ in zip(language.scorer().score(sequences, wanted), whole):
         np.testing.assert_allclose(few[0], all_[0], atol=1e-5)
