@@ -12,7 +12,10 @@ sampler.py    a token a row, each as its own request wants it
 weights.py    a Hugging Face folder's weights, as the forward pass wants them
 decoder.py    the forward pass over tokens of many sequences
 step.py       which tokens a pass reads, and where their keys and values go
-attention.py  attention over blocks
+linear.py     matrix products
+between.py    what lies between them, in torch and compiled
+attention.py  attention over blocks, in torch
+kernels.py    the compiled loops, for a CPU
 rope.py       rotary positions
 cache.py      keys and values in blocks, and who holds which
 adapters.py   LoRA adapters of requests in one batch

@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from millrace import storage
 from millrace.config import did_you_mean
 from millrace.errors import StorageError
 from pretrain.hf.rows import Matrix
-from serve.engine.weights import DecoderWeights, Linear
+from serve.engine.linear import Linear, linear
+from serve.engine.weights import DecoderWeights
 from serve.errors import ModelFolderError
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -45,8 +45,8 @@ class Adapters:
         pairs = [_read(folders[name], known) for name in self.names]
         self._owner: dict[str, tuple[int, ...]] = {}  # key -> number of the adapter, of each rank
         self._ranks: dict[tuple[int, ...], Tensor] = {}  # the same on the device: most layers have the same ones
-        self._a: dict[str, Tensor] = {}  # (ranks, in)
-        self._b: dict[str, Tensor] = {}  # (out, ranks)
+        self._a: dict[str, Linear] = {}  # (ranks, in)
+        self._b: dict[str, Linear] = {}  # (out, ranks)
         for key, matrix in weights.matrices.items():
             self._join(key.removesuffix("weight"), matrix, pairs, weights)
 
@@ -67,8 +67,8 @@ class Adapters:
             at += rank
         flat = dataclasses.replace(matrix, columns=sum(ranks), transposed=False)
         to = {"device": weights.device, "dtype": weights.dtype}
-        self._b[key] = flat.join(tall, (0, 0), flat.shape).to(**to).contiguous()
-        self._a[key] = torch.cat([a for _, _, a, _ in found]).to(**to).contiguous()
+        self._b[key] = linear("", flat.join(tall, (0, 0), flat.shape).to(**to).contiguous())
+        self._a[key] = linear("", torch.cat([a for _, _, a, _ in found]).to(**to).contiguous())
         owners = tuple(number for (number, *_), rank in zip(found, ranks) for _ in range(rank))
         self._owner[key] = owners
         if owners not in self._ranks:
@@ -81,10 +81,9 @@ class Adapters:
 
     def apply(self, masks: Mapping[str, Tensor], layer: Linear, x: Tensor) -> Tensor:
         """Return what a layer with adapters makes of x (t, in): (t, out)."""
-        made: Tensor = F.linear(x, layer.weight, layer.bias)
-        if layer.key in self._a:
-            made += F.linear(F.linear(x, self._a[layer.key]) * masks[layer.key], self._b[layer.key])
-        return made
+        if layer.key not in self._a:
+            return layer(x)
+        return layer(x) + self._b[layer.key](self._a[layer.key](x) * masks[layer.key])
 
 
 class _Tall:

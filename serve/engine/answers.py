@@ -77,7 +77,7 @@ def _targets(part: Part) -> int:
 def _read_prompts(asked: list[Part], hidden: Tensor, decoder: Decoder) -> list[int]:
     """Note the log-probabilities of prompts' tokens; return the numbers of those whose are none."""
     wrong, at = [], 0
-    slab = max(1, LOGITS_BYTES // (4 * len(decoder.weights.output)))
+    slab = max(1, LOGITS_BYTES // (4 * len(decoder.weights.embedding)))
     for part in asked:
         sequence, count = part.sequence, _targets(part)
         if part.first == 0:

@@ -147,24 +147,20 @@ def step_of(parts: list[Part], wanted: Iterable[int], block_tokens: int, nobodys
 
     nobodys: the block that fills tables up.
     """
-    singles = sum(1 for part in parts if part.count == 1)
-    widest = max((len(part.sequence.blocks) for part in parts[:singles]), default=0)
-    tables = np.full((singles, widest), nobodys, np.int32)
-    tokens, positions, cells, chunks = [], [], [], []
-    for part in parts:
-        sequence, stop = part.sequence, part.first + part.count
-        if part.count == 1:
-            tables[part.row, : len(sequence.blocks)] = sequence.blocks
-        else:
-            chunks.append(Chunk(part.row, part.row + part.count, part.first, sequence.table))
-        at = np.arange(part.first, stop)
-        tokens.append(sequence.tokens(part.first, stop))
-        positions.append(at)
-        cells.append(sequence.table[at // block_tokens].astype(np.int64) * block_tokens + at % block_tokens)
+    counts = [part.count for part in parts]
+    tables = np.full((len(parts), max(len(part.sequence.blocks) for part in parts)), nobodys, np.int64)
+    for row, part in enumerate(parts):
+        held = len(part.sequence.blocks)
+        tables[row, :held] = part.sequence.table[:held]
+    of = np.repeat(np.arange(len(parts)), counts)
+    starts = np.array([part.first - part.row for part in parts])
+    positions = np.arange(len(of)) + starts[of]
+    cells = tables[of, positions // block_tokens] * block_tokens + positions % block_tokens
+    tokens = [part.sequence.tokens(part.first, part.first + part.count) for part in parts]
+    chunks = tuple(
+        Chunk(row, part.row, part.row + part.count, part.first) for row, part in enumerate(parts) if part.count > 1
+    )
     adapters = None
     if any(part.sequence.adapter >= 0 for part in parts):
-        adapters = np.repeat([part.sequence.adapter for part in parts], [part.count for part in parts])
-    return Step(
-        np.concatenate(tokens), np.concatenate(positions), np.concatenate(cells), tables, tuple(chunks),
-        np.fromiter(wanted, np.int64), adapters,
-    )  # fmt: skip
+        adapters = np.repeat([part.sequence.adapter for part in parts], counts)
+    return Step(np.concatenate(tokens), positions, of, cells, tables, chunks, np.fromiter(wanted, np.int64), adapters)

@@ -24,7 +24,7 @@ class Sequence:
     read: int = 0  # tokens whose keys and values are in its blocks
     drawn: list[int] = field(default_factory=list)
     blocks: list[int] = field(default_factory=list)
-    table: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # the blocks, with room for more
+    table: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # the blocks, with room for more
     told_prompt: list[Token] = field(default_factory=list)
     waiting_for_prompt: bool = False  # its log-probabilities are wanted and not told yet
 
@@ -50,7 +50,7 @@ class Sequence:
         """Append blocks."""
         need = len(self.blocks) + len(blocks)
         if need > len(self.table):
-            table = np.zeros(max(need, 2 * len(self.table)), np.int32)
+            table = np.zeros(max(need, 2 * len(self.table)), np.int64)
             table[: len(self.blocks)] = self.blocks
             self.table = table
         self.table[len(self.blocks) : need] = blocks

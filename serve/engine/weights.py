@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -16,21 +15,13 @@ from pretrain.hf.folder import TensorFolder
 from pretrain.hf.rows import Matrix
 from pretrain.hf.tables import SCORE, table
 from pretrain.hf.weights import Weights
+from serve.engine.linear import Linear, linear
 from serve.errors import ModelFolderError
 from serve.model import ModelFolder
 
 LAYER = "decoder.layers.{}."
 QKV, PROJ = "self_attention.linear_qkv.", "self_attention.linear_proj."
 FC1, FC2 = "mlp.linear_fc1.", "mlp.linear_fc2."
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A linear layer; `key` is its name, by which adapters know it."""
-
-    key: str
-    weight: Tensor  # (out, in)
-    bias: Tensor | None = None  # (out,)
 
 
 @dataclass(frozen=True)
@@ -46,9 +37,9 @@ class Norm:
 class Experts:
     """A mixture of experts."""
 
-    router: Tensor  # (experts, hidden)
-    up: Tensor  # (experts, 2 ffn, hidden): of each, the gate and then what it multiplies
-    down: Tensor  # (experts, hidden, ffn)
+    router: Linear  # (experts, hidden)
+    up: tuple[Linear, ...]  # of each (2 ffn, hidden), the gate and then what it multiplies
+    down: tuple[Linear, ...]  # of each (hidden, ffn)
     each: int  # experts a token goes to
 
 
@@ -68,15 +59,16 @@ class Layer:
 
 @dataclass(frozen=True)
 class DecoderWeights:
-    """All weights of a model. `output` is (vocabulary, hidden), or of a reward model (outputs, hidden) in float32."""
+    """All weights of a model. `output` is (vocabulary, hidden), or of a reward model (1, hidden) in float32."""
 
     model: Model
     family: str
+    scores: bool  # a reward model
     embedding: Tensor  # (vocabulary, hidden)
     positions: Tensor | None  # (positions, hidden) where they are learnt
     layers: tuple[Layer, ...]
     last: Norm
-    output: Tensor
+    output: Linear
     matrices: dict[str, Matrix] = field(repr=False, default_factory=dict)  # key -> how its rows lie in the folder's
 
     @property
@@ -132,17 +124,14 @@ class _Reader:
     def read(self) -> DecoderWeights:
         model = self.model
         embedding = self.tensor("embedding.word_embeddings.weight")
-        output = embedding
-        if self.outputs:
-            output = self.tensor("output_layer.weight").float()
-        elif not model.tied_embeddings:
-            output = self.tensor("output_layer.weight")
+        output = embedding if model.tied_embeddings and not self.outputs else self.tensor("output_layer.weight")
+        output = output.float() if self.outputs else output
         learnt = model.position_embedding == "learned"
         return DecoderWeights(
-            model, self.family, embedding,
+            model, self.family, bool(self.outputs), embedding,
             self.tensor("embedding.position_embeddings.weight") if learnt else None,
             tuple(self.layer(LAYER.format(number)) for number in range(model.layers)),
-            self.norm("decoder.final_layernorm."), output,
+            self.norm("decoder.final_layernorm."), linear("output_layer.", output),
             {key: found[0] for key, found in self.matrices.items() if len(found) == 1},
         )  # fmt: skip
 
@@ -162,7 +151,7 @@ class _Reader:
         return read.to(device=self.device, dtype=self.dtype).contiguous()
 
     def linear(self, key: str) -> Linear:
-        return Linear(key, self.tensor(key + "weight"), self._given(key + "bias"))
+        return linear(key, self.tensor(key + "weight"), self._given(key + "bias"))
 
     def norm(self, key: str) -> Norm:
         return Norm(self.tensor(key + "weight"), self._given(key + "bias"), self.model.norm_eps)
@@ -175,16 +164,11 @@ class _Reader:
         return Norm(torch.stack([q] * each + [k]), None, self.model.norm_eps)
 
     def experts(self, at: str) -> Experts:
-        inside = at + "mlp.experts.experts."
-        return Experts(
-            self.tensor(at + "mlp.router.weight"), self.tensor(inside + "linear_fc1.weight"),
-            self.tensor(inside + "linear_fc2.weight"), self.model.experts_per_token,
-        )  # fmt: skip
+        up, down = (
+            tuple(linear("", one) for one in self.tensor(f"{at}mlp.experts.experts.linear_fc{number}.weight").unbind())
+            for number in (1, 2)
+        )
+        return Experts(linear("", self.tensor(at + "mlp.router.weight")), up, down, self.model.experts_per_token)
 
     def _given(self, key: str) -> Tensor | None:
         return self.tensor(key) if key in self.matrices else None
-
-
-def size(tensors: Iterable[Tensor]) -> int:
-    """Return the bytes of tensors."""
-    return sum(one.numel() * one.element_size() for one in tensors)

@@ -34,23 +34,23 @@ def logits_in_parts(decoder, rows, cuts, block_tokens=4):
     weights = decoder.weights
     each = -(-max(map(len, rows)) // block_tokens)
     cache = Cache(weights.model, each * len(rows), block_tokens, weights.dtype, weights.device)
-    tables = np.random.default_rng(1).permutation(each * len(rows)).astype(np.int32).reshape(len(rows), each)
+    tables = np.random.default_rng(1).permutation(each * len(rows)).reshape(len(rows), each)
     found, read = [[] for _ in rows], 0
     for cut in [*cuts, max(map(len, rows))]:
         parts = [(i, read, min(cut, len(row))) for i, row in enumerate(rows) if min(cut, len(row)) > read]
         if not parts:
             break
         parts.sort(key=lambda part: part[2] - part[1] > 1)
-        singles = [i for i, start, stop in parts if stop - start == 1]
+        of = np.repeat(np.arange(len(parts)), [stop - start for _, start, stop in parts])
         at = [np.arange(start, stop) for _, start, stop in parts]
         cells = [tables[i][a // block_tokens] * block_tokens + a % block_tokens for (i, *_), a in zip(parts, at)]
         chunks, row = [], 0
-        for i, start, stop in parts:
+        for number, (_, start, stop) in enumerate(parts):
             if stop - start > 1:
-                chunks.append(Chunk(row, row + stop - start, start, tables[i]))
+                chunks.append(Chunk(number, row, row + stop - start, start))
             row += stop - start
         tokens = np.concatenate([rows[i][start:stop] for i, start, stop in parts])
-        step = Step(tokens, np.concatenate(at), np.concatenate(cells).astype(np.int64), tables[singles],
+        step = Step(tokens, np.concatenate(at), of, np.concatenate(cells), tables[[i for i, *_ in parts]],
                     tuple(chunks), np.arange(len(tokens)), None)  # fmt: skip
         made = decoder.logits(decoder.hidden(step, cache))
         for (i, *_), piece in zip(parts, made.split([len(a) for a in at])):
@@ -69,10 +69,25 @@ def test_logits_are_those_of_transformers_however_a_sequence_is_cut(case, tmp_pa
     oracle = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     with torch.inference_mode():
         wanted = [oracle(torch.from_numpy(row)[None]).logits[0] for row in rows]
+        decoder, first = decoder_of(folder), None
         for cuts in ([], [7, 8, 9, 23], list(range(1, 40))):
-            found = logits_in_parts(decoder_of(folder), rows, cuts)
+            found = logits_in_parts(decoder, rows, cuts)
             for one, other in zip(wanted, found):
                 torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4)
+            first = first or found
+            assert all(torch.equal(one, other) for one, other in zip(first, found))  # on a CPU, bit by bit
+
+
+def test_on_any_device_the_same_by_torch_alone(llama, monkeypatch):
+    from serve.engine import decoder, linear
+
+    rows = models.prompts(5, longest=40)
+    with torch.inference_mode():
+        compiled = logits_in_parts(decoder_of(llama), rows, [5, 6, 30])
+        for module in (decoder, linear):
+            monkeypatch.setattr(module, "packs", lambda dtype, device: False)
+        for one, other in zip(compiled, logits_in_parts(decoder_of(llama), rows, [5, 6, 30])):
+            torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
