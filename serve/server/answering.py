@@ -141,7 +141,7 @@ class Answering:
 
     def _echo(self, piece: Piece, text: str, choice: Choice, wanted: Wanted) -> Piece:
         """Return a completion with its prompt before it."""
-        shown = (*self._prompt(choice.prompt, text), *piece.shown) if self._common.logprobs is not None else ()
+        shown = None if piece.shown is None else (*self._prompt(choice.prompt, text), *piece.shown)
         return replace(piece, text=text + piece.text, shown=shown, ids=(*wanted.prompt.tolist(), *piece.ids))
 
     def _prompt(self, tokens: Sequence[Token], text: str) -> list[Shown]:
@@ -156,6 +156,6 @@ class Answering:
 
 def _joined(pieces: Sequence[Piece]) -> Piece:
     return Piece(
-        "".join(one.text for one in pieces), tuple(s for one in pieces for s in one.shown),
+        "".join(one.text for one in pieces), tuple(s for one in pieces for s in one.shown or ()),
         tuple(i for one in pieces for i in one.ids), pieces[-1].finish,
     )  # fmt: skip

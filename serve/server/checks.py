@@ -52,8 +52,8 @@ class Checks:
         left = await self._apart(lambda: self._rails.check_output(piece.text, messages))
         if isinstance(left, Said):
             record.rails.append(left.rail)
-            return Piece(left.text, finish="content_filter")
-        return piece if left == piece.text else replace(piece, text=left, shown=(), ids=())
+            return Piece(left.text, None, finish="content_filter")
+        return piece if left == piece.text else replace(piece, text=left, shown=None, ids=())
 
     def close(self) -> None:
         """End its threads."""

@@ -48,7 +48,8 @@ async def serve(
         server = Server(front)
         http = uvicorn.Server(
             uvicorn.Config(
-                server.app(), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False,
+                server.app(), log_config=None, log_level="critical", access_log=False, lifespan="off", ws="none",
+                server_header=False,
                 http=connection(front), timeout_keep_alive=int(max(1, settings.keep_alive_seconds)),
                 timeout_graceful_shutdown=2,
             )

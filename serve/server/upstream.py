@@ -140,9 +140,6 @@ class Upstream:
             await reply.stream()
             async for batch in events.read(response.aiter_bytes()):
                 for one in batch:
-                    if "error" in one:
-                        told = foreign.refusal(500, json.dumps(one).encode())
-                        raise Refusal(502, told.message, code="upstream_error")
                     ticket.record.drew(len(one.get("choices") or ()))  # until it tells how many there were
                     foreign.count(one, ticket.record)
                 await reply.events(one for one in batch if one.get("choices") or wants_usage)

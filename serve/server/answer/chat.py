@@ -72,10 +72,11 @@ class ChatForm:
         return self._head("chat.completion.chunk") | {"choices": [self._choice(number, piece, "delta", delta)]}
 
     def _choice(self, number: int, piece: Piece, name: str, value: dict[str, Any]) -> dict[str, Any]:
-        told = self._asked.common.logprobs is not None and (piece.shown or name == "message")
+        wanted = self._asked.common.logprobs is not None and piece.shown is not None
+        told = wanted and (piece.shown or name == "message")
         made = {
             "index": number, name: value, "finish_reason": piece.finish,
-            "logprobs": of_chat(piece.shown, self._tokenizer) if told else None,
+            "logprobs": of_chat(piece.shown or (), self._tokenizer) if told else None,
         }  # fmt: skip
         return made | ({"token_ids": list(piece.ids)} if self._asked.common.token_ids else {})
 

@@ -28,7 +28,7 @@ class Piece:
     """What is new of a completion."""
 
     text: str
-    shown: tuple[Shown, ...] = ()  # only where logprobs were asked for
+    shown: tuple[Shown, ...] | None = ()  # where logprobs were asked for; None: they may not be told
     ids: tuple[int, ...] = ()
     finish: Reason | None = None
 

@@ -43,6 +43,7 @@ class CompletionForm:
         return self._head | {"choices": [], "usage": counts}
 
     def _choice(self, number: int, piece: Piece) -> dict[str, Any]:
-        told = None if self._common.logprobs is None else of_completion(piece.shown, self._tokenizer)
+        wanted = self._common.logprobs is not None and piece.shown is not None
+        told = of_completion(piece.shown or (), self._tokenizer) if wanted else None
         made = {"index": number, "text": piece.text, "logprobs": told, "finish_reason": piece.finish}
         return made | ({"token_ids": list(piece.ids)} if self._common.token_ids else {})

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from serve.server.refusal import Refusal
 
-REMEMBERED = 64  # ends of completions by which the rate is measured
+REMEMBERED = 64  # completions by which the rate is measured
 LONGEST_WAIT = 60  # seconds that a client is told to wait, at most
 
 
@@ -22,7 +22,7 @@ class Admission:
         self.max_running, self.max_waiting = max_running, max_waiting
         self.running = self.waiting = 0
         self._clock, self._queue = clock, deque[tuple[int, asyncio.Future[None]]]()
-        self._ended = deque[tuple[float, int]](maxlen=REMEMBERED)
+        self._held = deque[float](maxlen=REMEMBERED)  # seconds that places were held
 
     @asynccontextmanager
     async def places(self, count: int) -> AsyncIterator[None]:
@@ -31,11 +31,12 @@ class Admission:
             await self._wait(count)
         else:
             self.running += count
+        begun = self._clock()
         try:
             yield
         finally:
             self.running -= count
-            self._ended.append((self._clock(), count))
+            self._held.append(self._clock() - begun)
             self._next()
 
     def full(self) -> Refusal:
@@ -46,12 +47,9 @@ class Admission:
         )  # fmt: skip
 
     def retry_after(self) -> int:
-        """Return in how many seconds half of what waits will have begun, by the rate at which completions ended."""
-        if len(self._ended) < 2:
-            return 1
-        span = self._clock() - self._ended[0][0]
-        ended = sum(count for _, count in self._ended)
-        return min(LONGEST_WAIT, max(1, math.ceil(self.waiting / 2 * span / ended)))
+        """Return in how many seconds half of what waits will have begun, by how long places were held of late."""
+        mean = sum(self._held) / max(len(self._held), 1)
+        return min(LONGEST_WAIT, max(1, math.ceil(self.waiting / 2 * mean / self.max_running)))
 
     async def _wait(self, count: int) -> None:
         if self.waiting + count > self.max_waiting:

@@ -24,7 +24,7 @@ class Bucket:
         self._left = min(self.a_minute, self._left + (now - self._at) * rate)
         self._at = now
         if amount > self._left:
-            return (min(amount, self.a_minute) - self._left) / rate
+            return (amount - self._left) / rate
         self._left -= amount
         return 0.0
 

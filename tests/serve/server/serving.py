@@ -104,7 +104,9 @@ def running(opening: Callable[[Front], Any], settings: ServerSettings) -> Iterat
     thread.start()
     ready.wait(60)
     try:
-        if not ended:
+        if ended:
+            yield None
+        else:
             yield Served(said[-1].split()[-1].removesuffix("/v1"), fronts[0], said, None, settings.log)
     finally:
         loop, stop = loops[0]
