@@ -41,10 +41,15 @@ class Reward:
     @classmethod
     def load(cls, found: ModelFolder, dtype: DTypeName = "auto", device: str = "cpu") -> Reward:
         """Open a model's folder; dtype auto: as the weights lie. Raises ModelFolderError in one line."""
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer, logging
 
+        if found.quantization == "modelopt":
+            raise ModelFolderError(
+                f"{found.folder} is quantised by modelopt, whose scales transformers ignores: name what it was made of"
+            )
         if found.kind != "reward":
             raise ModelFolderError(f"{found.folder} is a language model; a reward model is expected")
+        logging.disable_progress_bar()
         try:
             kind: Any = DTYPES[dtype] if dtype != "auto" else "auto"
             model, told = AutoModelForSequenceClassification.from_pretrained(
@@ -54,9 +59,9 @@ class Reward:
             model = model.to(torch.device(device))
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ModelFolderError(f"{found.folder} cannot be opened: {str(error).splitlines()[0]}") from None
-        if told["missing_keys"]:
-            missing = sorted(told["missing_keys"])
-            raise ModelFolderError(f"{found.folder} lacks {len(missing)} of its tensors, the first is {missing[0]}")
+        for what, said in (("missing_keys", "lacks"), ("unexpected_keys", "has, beside those of its model,")):
+            if names := sorted(told[what]):
+                raise ModelFolderError(f"{found.folder} {said} {len(names)} tensors, the first is {names[0]}")
         if model.config.num_labels != 1:
             raise ModelFolderError(
                 f"{found.folder} gives {model.config.num_labels} scores "

@@ -6,7 +6,7 @@ import torch
 
 from serve.errors import EvaluationError, ModelFolderError
 from serve.evaluate.local.reward import Reward, batches
-from serve.model import find
+from serve.model import ModelFolder, find
 from tests.serve.evaluate.judged import reward_model
 
 
@@ -73,8 +73,15 @@ def test_a_model_of_several_scores_or_without_its_head_is_refused(tmp_path, base
     save_file(
         {k: v for k, v in weights.items() if k != "score.weight"}, f"{headless}/model.safetensors", {"format": "pt"}
     )
-    with pytest.raises(ModelFolderError, match=r"lacks 1 of its tensors, the first is score\.weight"):
+    with pytest.raises(ModelFolderError, match=r"lacks 1 tensors, the first is score\.weight"):
         Reward.load(find(headless))
+    save_file(
+        weights | {"score.weight_scale": weights["score.weight"]}, f"{headless}/model.safetensors", {"format": "pt"}
+    )
+    with pytest.raises(ModelFolderError, match=r"has, beside .* 1 tensors, the first is score\.weight_scale"):
+        Reward.load(find(headless))
+    with pytest.raises(ModelFolderError, match="quantised by modelopt"):
+        Reward.load(ModelFolder("x", headless, "reward", "modelopt"))
 
 
 def test_batches_hold_every_place_once_and_no_more_tokens_than_they_may():
