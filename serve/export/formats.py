@@ -10,11 +10,15 @@ import yaml
 
 from millrace.config import build, did_you_mean
 from serve.errors import ServeSettingsError
+from serve.export.awq import Awq
 from serve.export.format import Format
 from serve.export.fp8_dynamic import Fp8Dynamic
+from serve.export.fp8_static import Fp8
+from serve.export.gguf.format import Gguf
 from serve.export.hf import HuggingFace
+from serve.export.int8 import Int8
 
-FORMATS: dict[str, type[Any]] = {one.name: one for one in (HuggingFace, Fp8Dynamic)}
+FORMATS: dict[str, type[Any]] = {one.name: one for one in (HuggingFace, Fp8, Fp8Dynamic, Awq, Int8, Gguf)}
 
 
 def format_named(name: str, settings: Sequence[str] = ()) -> Format:

@@ -76,13 +76,17 @@ class Plain:
         """Inputs are left alone."""
 
 
-def examine(source: Source, written: Written, limits: Limits, tokens: Any = None) -> Verdict:
+def examine(
+    source: Source, written: Written, limits: Limits, tokens: Any = None, unfolded: Written | None = None
+) -> Verdict:
     """Hold names, shapes and values of every tensor against the source's, and logits of both.
 
-    tokens: int64 (rows, length); None: seeded ones. Raises ExportError at the first that is past the limits. Cost:
-    both are read twice, and computed once in float32 a layer at a time; memory: see `logits`.
+    tokens: int64 (rows, length); None: seeded ones. unfolded: the folder with factors taken out again that were
+    moved from one tensor into another; its values are compared then, its logits never. Raises ExportError at the
+    first that is past the limits. Cost: both are read twice, and computed once in float32 a layer at a time; memory:
+    see `logits`.
     """
-    worst = _compare(source, written, limits.difference)
+    worst = _compare(source, unfolded or written, limits.difference)
     tokens = probe(source) if tokens is None else tokens
     ours = logits(source.config, source.part, tokens, source.outputs)
     theirs = logits(written.config, written.part, tokens, source.outputs, written.inputs)

@@ -41,6 +41,7 @@ def open_model(settings: PolicySettings, dtype: torch.dtype, device: torch.devic
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     folder, config = settings.start_from, read_config(settings.start_from)
+    _refuse_unread_scales(config, folder)
     kind: Any = AutoModelForCausalLM
     if settings.head != "lm":
         kind, config.num_labels = AutoModelForSequenceClassification, settings.outputs
@@ -55,7 +56,7 @@ def open_model(settings: PolicySettings, dtype: torch.dtype, device: torch.devic
         with torch.device("meta"), _seeded(settings.seed):
             return kind.from_config(config, attn_implementation=attention, dtype=dtype)
     try:
-        with _seeded(settings.seed), _quiet():
+        with _seeded(settings.seed), quiet():
             model, found = kind.from_pretrained(
                 folder, config=config, dtype=dtype, local_files_only=True, attn_implementation=attention,
                 output_loading_info=True, **_quantization(settings, dtype),
@@ -64,6 +65,16 @@ def open_model(settings: PolicySettings, dtype: torch.dtype, device: torch.devic
         raise ModelError(f"{folder}: {_line(error)}") from None
     _check(found, folder, settings)
     return model
+
+
+def _refuse_unread_scales(config: Any, folder: str) -> None:
+    """Raise ModelError for a folder in modelopt's layout, whose scales transformers (5.24) leaves out silently."""
+    told = getattr(config, "quantization_config", None)
+    if isinstance(told, dict) and told.get("quant_method") == "modelopt":
+        raise ModelError(
+            f"{folder} is quantised, by modelopt, whose scales transformers does not read: load it with TensorRT-LLM, "
+            "vLLM or SGLang, or name the folder it was exported from"
+        )
 
 
 def _check(found: dict[str, Any], folder: str, settings: PolicySettings) -> None:
@@ -104,7 +115,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from printing what is checked here."""
     from transformers.utils import logging
 
