@@ -76,7 +76,9 @@ def test_a_model_of_several_scores_or_without_its_head_is_refused(tmp_path, base
     with pytest.raises(ModelFolderError, match=r"lacks 1 tensors, the first is score\.weight"):
         Reward.load(find(headless))
     save_file(
-        weights | {"score.weight_scale": weights["score.weight"]}, f"{headless}/model.safetensors", {"format": "pt"}
+        weights | {"score.weight_scale": weights["score.weight"].clone()},
+        f"{headless}/model.safetensors",
+        {"format": "pt"},
     )
     with pytest.raises(ModelFolderError, match=r"has, beside .* 1 tensors, the first is score\.weight_scale"):
         Reward.load(find(headless))
