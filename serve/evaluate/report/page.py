@@ -172,7 +172,10 @@ def summary(made: Results, differences: Differences | None = None) -> str:
     for label, result in made.tasks.items():
         for name, one in result.measures.items():
             error = f" ± {one.stderr:.4f}" if one.stderr is not None else ""
-            lines.append(f"{label:<16} {name:<24} {_number(one.value)}{error}  ({count(result.items)} items)")
+            if one.interval:  # where the standard error misleads: 0 of 24 is not 0 ± 0
+                error = f", 95 % from {_number(one.interval[0])} to {_number(one.interval[1])}"
+            items = "" if "/" in name else f"  ({count(result.items)} items)"  # a group has fewer
+            lines.append(f"{label:<16} {name:<24} {_number(one.value)}{error}{items}")
         if cut := result.counts.get("truncated"):
             lines.append(f"{label:<16} {plural(cut, 'item')} lost the first tokens: longer than the model can read")
     for label, found in (differences or {}).items():
