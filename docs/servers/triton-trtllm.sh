@@ -8,10 +8,14 @@
 # http://localhost:8000/v2/models/tensorrt_llm/generate, so `millrace serve --upstream` cannot stand before it.
 set -euo pipefail
 
+show() {
+    printf '%q ' "$@"
+    echo
+}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-run=exec
+run="exec"
 if [[ ${1:-} == --dry-run ]]; then
-    run=echo
+    run=show
     shift
 fi
 usage="usage: TRTLLM=TensorRT-LLM bash triton-trtllm.sh [--dry-run] FOLDER REPOSITORY"

@@ -7,10 +7,14 @@
 # REPOSITORY is a new folder: it becomes Triton's model repository, REPOSITORY/NAME/{config.pbtxt,1/model.json}.
 set -euo pipefail
 
+show() {
+    printf '%q ' "$@"
+    echo
+}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-run=exec
+run="exec"
 if [[ ${1:-} == --dry-run ]]; then
-    run=echo
+    run=show
     shift
 fi
 usage="usage: bash triton-vllm.sh [--dry-run] FOLDER REPOSITORY"

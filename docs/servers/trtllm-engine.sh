@@ -6,10 +6,14 @@
 # An engine is built for this machine's GPUs, once: one that is there is served. Sizes are the checkpoint's own.
 set -euo pipefail
 
+show() {
+    printf '%q ' "$@"
+    echo
+}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 run=""
 if [[ ${1:-} == --dry-run ]]; then
-    run=echo
+    run=show
     shift
 fi
 usage="usage: bash trtllm-engine.sh [--dry-run] CHECKPOINT ENGINE [OPTION...]"

@@ -6,10 +6,14 @@
 # It answers OpenAI's API at http://HOST:PORT/v1; `millrace serve --upstream` stands before it (see docs/serving.md).
 set -euo pipefail
 
+show() {
+    printf '%q ' "$@"
+    echo
+}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-run=exec
+run="exec"
 if [[ ${1:-} == --dry-run ]]; then
-    run=echo
+    run=show
     shift
 fi
 FOLDER=${1:?usage: bash trtllm.sh [--dry-run] FOLDER [OPTION...]}

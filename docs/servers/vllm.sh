@@ -6,10 +6,14 @@
 # vLLM reads from config.json how weights are quantised. FP8 needs a GPU of compute capability 8.9 or newer.
 set -euo pipefail
 
+show() {
+    printf '%q ' "$@"
+    echo
+}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-run=exec
+run="exec"
 if [[ ${1:-} == --dry-run ]]; then
-    run=echo
+    run=show
     shift
 fi
 FOLDER=${1:?usage: bash vllm.sh [--dry-run] FOLDER [OPTION...]}
