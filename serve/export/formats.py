@@ -19,9 +19,7 @@ from serve.export.hf import HuggingFace
 from serve.export.int8 import Int8
 from serve.export.trtllm.checkpoint import TensorrtLlm
 
-FORMATS: dict[str, type[Any]] = {
-    one.name: one for one in (HuggingFace, Fp8, Fp8Dynamic, Awq, Int8, TensorrtLlm, Gguf)
-}
+FORMATS: dict[str, type[Any]] = {one.name: one for one in (HuggingFace, Fp8, Fp8Dynamic, Awq, Int8, TensorrtLlm, Gguf)}
 
 
 def format_named(name: str, settings: Sequence[str] = ()) -> Format:

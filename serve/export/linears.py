@@ -20,10 +20,11 @@ def watching(model: Any, observe: Observe) -> Iterator[None]:
     An input is (..., in) in the model's type. An expert's layers see the tokens that are routed to it.
     """
     import torch
+    from transformers.pytorch_utils import Conv1D  # GPT-2's linear layers
 
     handles, replaced = [], []
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear) and name not in ("lm_head", "score"):
+        if isinstance(module, (torch.nn.Linear, Conv1D)) and name not in ("lm_head", "score"):
             handles.append(module.register_forward_pre_hook(_hook(name, observe)))
         elif hasattr(module, "gate_up_proj") and hasattr(module, "down_proj") and hasattr(module, "num_experts"):
             module.forward = _experts(module, name.replace(".mlp.experts", ".block_sparse_moe.experts"), observe)
