@@ -75,6 +75,10 @@ def parser() -> argparse.ArgumentParser:
     curate.add_argument("--plan", action="store_true", help="say what would run, and run nothing")
 
     demo = command("demo", _demo, "Run the web recipe on a small real crawl, made on this machine.", "millrace demo")
+    demo.add_argument(
+        "--full", action="store_true",
+        help="and on: pretrain, align, evaluate, export and serve a small model (--set STEP.section.field=value too)",
+    )  # fmt: skip
     _add_run_options(demo, required=False)
 
     for name, run, text, example in (
@@ -186,7 +190,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_run_options(made: argparse.ArgumentParser, required: bool) -> None:
-    made.add_argument("--output", required=required, default="runs/demo", metavar="RUN", help="the run folder")
+    folder = "the run folder" if required else "the run folder (default: runs/demo; with --full runs/full)"
+    made.add_argument("--output", required=required, metavar="RUN", help=folder)
     made.add_argument(
         "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="change a setting; repeatable"
     )
@@ -228,6 +233,11 @@ def _curate(given: Any) -> int:
 
 
 def _demo(given: Any) -> int:
+    if given.full:
+        from pipelines.full import command
+
+        return command.run(given)
+    given.output = given.output or "runs/demo"
     from millrace.progress import Progress
     from pipelines import recipes
     from pipelines.demo_corpus import demo_warcs

@@ -41,7 +41,7 @@ def page(facts: Facts) -> str:
     here = resources.files("curator.report")
     script = "".join(here.joinpath(name).read_text("utf-8") for name in ("page.js", "explorer.js"))
     sections = [
-        ("funnel", "What each stage took", _funnel(facts)),
+        ("funnel", "What each stage took", funnel(facts)),
         ("reasons", "Reasons", _reasons(facts)),
         ("signals", "Signals and their limits", figures.signals(facts)),
         ("edits", "What edits cut", edits(facts.edits)),
@@ -119,7 +119,8 @@ def _left_out(run: dict[str, Any]) -> str:
     return element("p", " ".join(said), "note") if said else ""
 
 
-def _funnel(facts: Facts) -> str:
+def funnel(facts: Facts) -> str:
+    """Return the section of what each stage took."""
     run = facts.run
     if not run["stages"]:
         return '<h2 id="funnel">What each stage took</h2><p>No document was read.</p>'

@@ -1,6 +1,7 @@
 
 "use strict";
-// Reads values off the curves: under the pointer, or by arrow keys in a chart that has the focus. All charts follow.
+// Reads values off the curves: under the pointer, or by arrow keys in a chart that has the focus. All charts
+// of the same training follow.
 const carried = JSON.parse(document.querySelector("#curves-data").textContent);
 const figures = [...document.querySelectorAll("[data-chart]")];
 const form = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
@@ -19,9 +20,10 @@ function place(chart, step) {
   return chart.left + chart.width * (step - chart.first) / (chart.last - chart.first);
 }
 
-function show(step) {
+function show(step, training) {
   for (const figure of figures) {
     const chart = carried[figure.dataset.chart];
+    if (chart.training !== training) continue;
     const dots = figure.querySelectorAll(".dot");
     const said = [];
     let at = null;
@@ -54,7 +56,7 @@ for (const figure of figures) {
   svg.addEventListener("pointermove", (event) => {
     const box = svg.getBoundingClientRect();
     const x = (event.clientX - box.left) / box.width * svg.viewBox.baseVal.width;
-    show(chart.first + (x - chart.left) / chart.width * (chart.last - chart.first));
+    show(chart.first + (x - chart.left) / chart.width * (chart.last - chart.first), chart.training);
   });
   svg.addEventListener("pointerleave", hide);
   svg.addEventListener("blur", hide);
@@ -67,6 +69,6 @@ for (const figure of figures) {
     if (event.key === "Escape") hide();
     if (!(event.key in moves) || !steps.length) return;
     event.preventDefault();
-    show(steps[Math.min(Math.max(moves[event.key], 0), steps.length - 1)]);
+    show(steps[Math.min(Math.max(moves[event.key], 0), steps.length - 1)], chart.training);
   });
 }

@@ -1,0 +1,61 @@
+"""Seeded arithmetic and tasks of form, whose answers are checked by `math` and `format` rewards."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pipelines.full.draw import among, drawn
+
+LARGEST = 9  # operands are 0 to it
+COPIED = 100  # numbers to write between tags are below it
+
+
+@dataclass(frozen=True)
+class Task:
+    """A prompt with the one right answer."""
+
+    kind: str
+    key: str  # what is asked, however it is worded: tasks of one key are on one side of the split
+    prompt: str
+    answer: str
+
+    @property
+    def completion(self) -> str:
+        """The answer in the form that is asked for."""
+        return f"<answer>{self.answer}</answer>"
+
+
+Wordings = tuple[str, ...]
+KINDS: dict[str, tuple[Wordings, Callable[[int, int], int | None]]] = {
+    "sum": (("What is {0} plus {1}?", "{0} + {1} = ?", "Add {0} and {1}."), lambda a, b: a + b),
+    "difference": (
+        ("What is {0} minus {1}?", "{0} - {1} = ?", "Take {1} from {0}."), lambda a, b: a - b if a >= b else None,
+    ),
+    "larger": (
+        ("Which is larger, {0} or {1}?", "The larger of {0} and {1}?"), lambda a, b: max(a, b) if a != b else None,
+    ),
+}  # fmt: skip
+COPY = ("Write {0} between tags.", "Put the number {0} into answer tags.")
+
+
+def everything() -> Iterator[Task]:
+    """Yield every task there is, in a fixed order."""
+    for kind, (wordings, solve) in KINDS.items():
+        for a, b in itertools.product(range(LARGEST + 1), repeat=2):
+            right = solve(a, b)
+            if right is not None:
+                key = f"{kind} {min(a, b)} {max(a, b)}"  # 3 + 4 and 4 + 3 are one
+                for wording in wordings:
+                    yield Task(kind, key, wording.format(a, b), str(right))
+    for number in range(COPIED):
+        for wording in COPY:
+            yield Task("copy", f"copy {number}", wording.format(number), str(number))
+
+
+def split(seed: int, share: float) -> tuple[list[Task], list[Task]]:
+    """Return (training, held-out) tasks, each in a seeded order; `share` of the keys are held out, by their hash."""
+    ordered = sorted(everything(), key=lambda one: drawn(one.prompt, seed))
+    held = {one.key for one in ordered if among(one.key, seed, share)}
+    return [one for one in ordered if one.key not in held], [one for one in ordered if one.key in held]

@@ -1,0 +1,57 @@
+"""What each step came to, in half a line."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from millrace import storage
+
+
+def told(folder: str, name: str) -> str:
+    """Say it of a step that is done."""
+    place = storage.join(folder, name)
+    return {"curate": _curated, "data": _made, "pretrain": _trained}.get(name, _aligned)(
+        storage.join(folder, "curation") if name == "curate" else place
+    )
+
+
+def _curated(run: str) -> str:
+    found = storage.read_json(storage.join(run, "run.json"))
+    return f"{found['documents']:,} of {found['read']:,} documents kept, {found['tokens']['tokens']:,} tokens"
+
+
+def _made(folder: str) -> str:
+    found = storage.read_json(storage.join(folder, "manifest.json"))["counts"]
+    return (
+        f"{found['sections learnt']:,} sections and {found['tasks learnt']:,} tasks; held out "
+        f"{found['sections held out']:,} and {found['tasks held out']:,}"
+    )
+
+
+def _trained(run: str) -> str:
+    from pretrain.report.gather import gather
+
+    facts = gather(run)
+    losses, levels = facts.log.validations["validation_loss"], facts.run.get("baselines") or {}
+    beside = "".join(
+        f", {said} {levels[name]:.3f}"
+        for name, said in (("unigram_entropy", "unigram"), ("bigram_cross_entropy", "bigram"))
+        if name in levels
+    )
+    return f"validation loss {losses[-1]:.3f} nats a token{beside}" if len(losses) else ""
+
+
+def _aligned(run: str) -> str:
+    from align.report.gather import gather
+
+    facts = gather(run)
+    for name in {"sft": ("loss",), "dpo": ("accuracy",), "grpo": ("reward",)}[facts.method]:
+        if change := _change(facts.validations, name):
+            return change
+    return ""
+
+
+def _change(columns: Any, name: str) -> str:
+    values = [one for one in columns.get(name, ()) if math.isfinite(one)]
+    return f"held-out {name} {values[0]:.3f} to {values[-1]:.3f}" if values else ""
