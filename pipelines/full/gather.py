@@ -8,6 +8,7 @@ from typing import Any
 
 from millrace import storage
 from pipelines.full import runner
+from pipelines.full.measures import lines
 from pipelines.full.plan import ALIGNED, MODELS, Step
 from pipelines.full.runner import Record
 
@@ -41,6 +42,7 @@ def gather(folder: str, steps: Sequence[Step]) -> Facts:
 
     known = [(step, runner.read(folder, step.name)) for step in steps]
     pretraining = pretrain.gather(at("pretrain"))
+    measured = {name: storage.read_json(at("evaluation", f"{name}.json")) for name in MODELS}
     return Facts(
         name=folder.rstrip("/").rpartition("/")[2],
         steps=[(step, record) for step, record in known if record and record.done],
@@ -48,8 +50,11 @@ def gather(folder: str, steps: Sequence[Step]) -> Facts:
         pretraining=pretraining,
         aligned={name: align.gather(at(name)) for name in ALIGNED},
         manifest=storage.read_json(at("data", "manifest.json")),
-        evaluation={name: storage.read_json(at("evaluation", f"{name}.json"))["tasks"] for name in MODELS},
-        examples=storage.read_json(at("evaluation", "examples.json")),
+        evaluation={name: one["tasks"] for name, one in measured.items()},
+        examples=[
+            one | {"answers": {name: of["answers"][one["question"]] for name, of in measured.items()}}
+            for one in lines(at("data", "held", "questions.jsonl"))
+        ],
         served=storage.read_json(at("served", "answer.json")),
         bytes={name: _bytes(at(*place)) for name, place in PLACES.items() if storage.exists(at(*place))},
         environment=pretraining.run.get("environment") or {},
@@ -62,6 +67,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "alignment data": ("data",),
     "pretrained model": ("pretrain", "hf"),
     "aligned model": ("grpo", "hf"),
+    "export, hf": ("export", "hf"),
 }
 
 

@@ -14,6 +14,7 @@ from millrace.errors import ConfigError
 MILLRACE = (sys.executable, "-m", "pipelines.cli")
 ALIGNED = ("sft", "dpo", "grpo")  # each from the model of the one before
 MODELS = ("pretrain", *ALIGNED)
+HELD = {"sft": "sections", "dpo": "pairs", "grpo": "tasks"}  # what each is validated on
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,39 @@ def steps(folder: str, wanted: Wishes) -> list[Step]:
              ("data",), "pretraining/pretrain-demo.yaml"),
     ]  # fmt: skip
     for before, name in zip(MODELS, ALIGNED):
-        held = {"sft": "sections", "dpo": "pairs", "grpo": "tasks"}[name]
+        held = f"{data}/held/{HELD[name]}.jsonl"
         template = ("--set", f"model.template={resources.files(__package__) / 'demo.jinja'}") if name == "sft" else ()
         made.append(
             Step(name, {"sft": "fine-tune on sections and form", "dpo": "prefer true sections to mismatched ones",
                         "grpo": "reinforce right answers in the right form"}[name],
                  (*MILLRACE, "align", f"demo-{name}", "--model", at(before), "--data", f"{data}/{name}.jsonl",
-                  "--output", at(name), "--set", f"data.validation={data}/held/{held}.jsonl", *template, *settings(name)),
+                  "--output", at(name), "--set", f"data.validation={held}", *template, *settings(name)),
                  f"{name}/hf/config.json", (before, "data"), f"alignment/demo-{name}.yaml")
         )  # fmt: skip
-    return made
+    return [*made, *_after(folder)]
+
+
+def _after(folder: str) -> list[Step]:
+    """Return the steps once all models are there."""
+
+    def at(*names: str) -> str:
+        return storage.join(folder, *names)
+
+    def ours(module: str, *arguments: str) -> tuple[str, ...]:
+        return (sys.executable, "-m", f"pipelines.full.{module}", *arguments)
+
+    return [
+        Step("evaluate", "measure each model on what was held out", ours("measures", "--folder", folder),
+             "evaluation/done.json", (*MODELS, "data")),
+        Step("export", "write the model for others to load",
+             (*MILLRACE, "export", at(MODELS[-1]), "--to", "hf", "--output", at("export", "hf")),
+             "export/hf/config.json", (MODELS[-1],)),
+        Step("serve", "serve it, and ask one question over HTTP",
+             ours("answer", "--model", at("export", "hf"), "--data", at("data"), "--before",
+                  at("evaluation", f"{MODELS[0]}.json"), "--output", at("served")),
+             "served/answer.json", ("export", "evaluate")),
+        Step("page", "put it all on one page", ours("page", "--folder", folder), "report.html", ("serve",)),
+    ]  # fmt: skip
 
 
 def shaped_by(step: Step) -> bytes:

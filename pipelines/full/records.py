@@ -1,4 +1,4 @@
-"""The files of alignment and evaluation, by script from a curation run: what is learnt, what is held out, how it was made.
+"""The files of alignment and evaluation, by script from a curation run: what is learnt, and what is held out.
 
     python -m pipelines.full.records --curation RUN --output FOLDER
 
@@ -24,6 +24,7 @@ from pipelines.full.tasks import Task
 from pretrain.config import Data
 
 MANIFEST = "manifest.json"
+EXAMPLES = 4  # sections that models are asked about, for people to read
 NEAR = 16  # sections of the nearest lengths, of which wrong ones are drawn
 
 
@@ -91,6 +92,7 @@ def records(kept: Sequence[Document], settings: Settings) -> tuple[Files, dict[s
             _choice(one, others, settings.seed) for one, others in mismatched(held, settings.choices - 1, settings.seed)
         ],
         "held/tasks.jsonl": [_prompt(one) for one in held_tasks],
+        "held/questions.jsonl": _questions(held, held_tasks, settings.seed),
     }, counts | {"tasks learnt": len(learnt_tasks), "tasks held out": len(held_tasks), "tasks shown": len(warm)}
 
 
@@ -185,6 +187,14 @@ def _choice(one: Found, others: Sequence[Found], seed: int) -> dict[str, Any]:
 
 def _prompt(one: Task) -> dict[str, Any]:
     return {"id": one.prompt, "prompt": one.prompt, "answer": one.answer, "kind": one.kind, "key": one.key}
+
+
+def _questions(held: Sequence[Found], held_tasks: Sequence[Task], seed: int) -> list[dict[str, Any]]:
+    """Return what models are asked, to be read by people: a task of each kind, and sections."""
+    kinds = {one.kind: one for one in reversed(held_tasks)}
+    made = [{"id": one.prompt, "question": one.prompt, "wanted": one.completion} for one in kinds.values()]
+    some = sorted(held, key=lambda one: drawn(one.id, seed))[:EXAMPLES]
+    return made + [{"id": one.id, "question": one.section.question, "wanted": one.section.answer} for one in some]
 
 
 def main() -> int:

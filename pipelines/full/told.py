@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from millrace import storage
+from pipelines.full.plan import ALIGNED, MODELS
 
 
 def told(folder: str, name: str) -> str:
     """Say it of a step that is done."""
-    place = storage.join(folder, name)
-    return {"curate": _curated, "data": _made, "pretrain": _trained}.get(name, _aligned)(
-        storage.join(folder, "curation") if name == "curate" else place
-    )
+    say, place = SAID[name]
+    return say(storage.join(folder, *place))
 
 
 def _curated(run: str) -> str:
@@ -55,3 +55,26 @@ def _aligned(run: str) -> str:
 def _change(columns: Any, name: str) -> str:
     values = [one for one in columns.get(name, ()) if math.isfinite(one)]
     return f"held-out {name} {values[0]:.3f} to {values[-1]:.3f}" if values else ""
+
+
+def _measured(folder: str) -> str:
+    found = {name: storage.read_json(storage.join(folder, f"{name}.json"))["tasks"] for name in (MODELS[0], MODELS[-1])}
+    before, after = (one["tasks"]["measures"]["exact_match"]["value"] for one in found.values())
+    return f"held-out tasks solved {before:.3f} to {after:.3f}"
+
+
+def _exported(folder: str) -> str:
+    return f"{sum(file.bytes for file in storage.find(storage.join(folder, '**', '*'))):,} bytes"
+
+
+def _answered(url: str) -> str:
+    found = storage.read_json(url)
+    return f"{found['question']} {found['after'].strip()}"
+
+
+SAID: dict[str, tuple[Callable[[str], str], tuple[str, ...]]] = {
+    "curate": (_curated, ("curation",)), "data": (_made, ("data",)), "pretrain": (_trained, ("pretrain",)),
+    **{name: (_aligned, (name,)) for name in ALIGNED},
+    "evaluate": (_measured, ("evaluation",)), "export": (_exported, ("export", "hf")),
+    "serve": (_answered, ("served", "answer.json")), "page": (str, ("report.html",)),
+}  # fmt: skip

@@ -106,7 +106,7 @@ import sys
 from pipelines.full import runner
 from pipelines.full.plan import Step
 folder = sys.argv[1]
-code = "import time, pathlib; pathlib.Path(%r).write_text(str(__import__('os').getpid())); time.sleep(60)" % (folder + "/pid")
+code = "import os, time, pathlib; pathlib.Path(%r).write_text(str(os.getpid())); time.sleep(60)" % (folder + "/pid")
 runner.run([Step("one", "sleeps", (sys.executable, "-c", code), "one/file")], folder, print)
 """
 
