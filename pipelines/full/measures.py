@@ -29,14 +29,13 @@ def measure(run: str, held: str) -> dict[str, Any]:
 
     Raises ModelFolderError, EvaluationError.
     """
+    from serve import model
     from serve.evaluate.local.language import Language
     from serve.evaluate.tasks import make
 
-    from serve import model
-
     subject = Language.load(model.find(run))
     tasks = {
-        "documents": ("perplexity", {"path": f"{held}/documents.jsonl"}),
+        "documents": ("perplexity", {"path": f"{held}/begins.jsonl"}),
         "choices": ("multiple_choice", {
             "path": f"{held}/choices.jsonl", "prompt": PROMPT.format("{question}"), "label": "answer"}),
         "pairs": ("multiple_choice", {
@@ -57,11 +56,10 @@ def measure(run: str, held: str) -> dict[str, Any]:
 
 def _tasks(subject: Any, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Complete tasks greedily, and judge them as their rewards do."""
-    from serve.evaluate.mean import mean
-
     from align.rewards.format import Format
     from align.rewards.math import Math
     from align.rewards.reward import Completion
+    from serve.evaluate.mean import mean
 
     began, none = time.perf_counter(), np.zeros(0, np.int64)
     answers = subject.complete([PROMPT.format(one["prompt"]) for one in asked], TASK_TOKENS, ())

@@ -125,7 +125,7 @@ def _evaluation(facts: Facts) -> str:
 
 # task, measure, what it is, how it is measured, whether more is better, digits
 MEASURES = (
-    ("documents", "bits_per_byte", "Bits per byte", "of whole documents", False, 3),
+    ("documents", "bits_per_byte", "Bits per byte", "of the begins of documents", False, 3),
     ("choices", "acc_norm", "True section among four", "by log-probability a character; chance 0.25", True, 3),
     ("pairs", "acc", "True section preferred to a wrong one", "by log-probability; chance 0.5", True, 3),
     ("tasks", "exact_match", "Tasks solved", "greedily, right answer in the right form", True, 3),

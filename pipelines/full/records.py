@@ -8,6 +8,7 @@ The same documents and settings give the same bytes.
 from __future__ import annotations
 
 import argparse
+import bisect
 import hashlib
 import json
 from collections import Counter
@@ -24,6 +25,7 @@ from pipelines.full.tasks import Task
 from pretrain.config import Data
 
 MANIFEST = "manifest.json"
+BEGIN = 4_000  # characters of a held-out document that bits per byte are measured on
 EXAMPLES = 4  # sections that models are asked about, for people to read
 NEAR = 16  # sections of the nearest lengths, of which wrong ones are drawn
 
@@ -34,7 +36,7 @@ class Settings:
 
     seed: int = 0
     task_share: float = 0.2  # of arithmetic's keys are held out
-    warm_tasks: int = 300  # training tasks shown with their answers in fine-tuning: the form is learnt, the sums hardly
+    showings: int = 4  # of each training task with its answer in fine-tuning: the form is learnt, the sums in part
     choices: int = 4  # sections a question offers, one of them true
 
 
@@ -77,51 +79,60 @@ def make(curation: str, folder: str, data: Data, settings: Settings) -> dict[str
 
 def records(kept: Sequence[Document], settings: Settings) -> tuple[Files, dict[str, int]]:
     """Return the records of each file, and what was found and left out."""
-    learnt, held, counts = apart(kept)
+    learnt, held, wrong, counts = apart(kept)
     learnt_tasks, held_tasks = tasks.split(settings.seed, settings.task_share)
-    warm = learnt_tasks[: settings.warm_tasks]
-    fine_tuning = [*map(_conversation, learnt), *map(_solved, warm)]
+    shown = [_solved(one, number) for number in range(settings.showings) for one in learnt_tasks]
+    fine_tuning = [*map(_conversation, learnt), *shown]
     return {
         "sft.jsonl": shuffled(fine_tuning, settings.seed),
-        "dpo.jsonl": [_pair(one, others[0]) for one, others in mismatched(learnt, 1, settings.seed)],
+        "dpo.jsonl": [_pair(one, others[0]) for one, others in mismatched(learnt, wrong[False], 1, settings.seed)],
         "grpo.jsonl": [_prompt(one) for one in learnt_tasks],
         "held/documents.jsonl": [{"id": one.id, "text": one.text} for one in kept if one.held],
+        "held/begins.jsonl": [{"id": one.id, "text": one.text[:BEGIN]} for one in kept if one.held],
         "held/sections.jsonl": [_conversation(one) for one in held],
-        "held/pairs.jsonl": [_pair(one, others[0]) for one, others in mismatched(held, 1, settings.seed)],
+        "held/pairs.jsonl": [_pair(one, others[0]) for one, others in mismatched(held, wrong[True], 1, settings.seed)],
         "held/choices.jsonl": [
-            _choice(one, others, settings.seed) for one, others in mismatched(held, settings.choices - 1, settings.seed)
+            _choice(one, others, settings.seed)
+            for one, others in mismatched(held, wrong[True], settings.choices - 1, settings.seed)
         ],
         "held/tasks.jsonl": [_prompt(one) for one in held_tasks],
         "held/questions.jsonl": _questions(held, held_tasks, settings.seed),
-    }, counts | {"tasks learnt": len(learnt_tasks), "tasks held out": len(held_tasks), "tasks shown": len(warm)}
+    }, counts | {"tasks learnt": len(learnt_tasks), "tasks held out": len(held_tasks), "tasks shown": len(shown)}
 
 
-def apart(kept: Sequence[Document]) -> tuple[list[Found], list[Found], dict[str, int]]:
-    """Return sections to learn from and held-out ones: those whose heading stands for one section, or for one page's
-    in several releases, of which the first is taken.
+Apart = tuple[list[Found], list[Found], dict[bool, list[Found]], dict[str, int]]
 
-    No answer stands in a document of the other side: passages that pages share would else be learnt and tested.
+
+def apart(kept: Sequence[Document]) -> Apart:
+    """Return sections to learn from, held-out ones, both sides' wrong answers (held-out or not), and counts.
+
+    Asked about are sections whose heading stands for one section, or for one page's in several releases, of which the
+    first is taken; a wrong answer may be any section. No answer stands in a document of the other side: passages that
+    pages share would else be learnt and tested.
     """
     cut = [(one, list(sections(one.text))) for one in kept]
     unclear = _unclear(cut)
     whole = {side: " ".join(_plain(one.text) for one in kept if one.held == side) for side in (False, True)}
-    found: dict[bool, dict[str, Found]] = {False: {}, True: {}}
-    left_out = Counter({"several of a heading": 0, "in another release": 0, "in documents of both sides": 0})
+    asked: dict[bool, dict[str, Found]] = {False: {}, True: {}}
+    wrong: dict[bool, dict[str, Found]] = {False: {}, True: {}}
+    left_out = Counter({"in documents of both sides": 0, "several of a heading": 0, "in another release": 0})
     for one, parts in cut:
         for number, section in enumerate(parts):
+            found = Found(f"{one.id}#{number}", one.cluster, section)
+            if _plain(section.answer) in whole[not one.held]:
+                left_out["in documents of both sides"] += 1
+                continue
+            wrong[one.held].setdefault(section.answer, found)
             if section.question in unclear:
                 left_out["several of a heading"] += 1
-            elif section.question in found[one.held]:
+            elif section.question in asked[one.held]:
                 left_out["in another release"] += 1
-            elif _plain(section.answer) in whole[not one.held]:
-                left_out["in documents of both sides"] += 1
             else:
-                found[one.held][section.question] = Found(f"{one.id}#{number}", one.cluster, section)
-    counts = {"sections learnt": len(found[False]), "sections held out": len(found[True])}
-    return (
-        list(found[False].values()), list(found[True].values()),
-        counts | {f"sections left out: {why}": number for why, number in left_out.items()},
-    )  # fmt: skip
+                asked[one.held][section.question] = found
+    counts = {"sections learnt": len(asked[False]), "sections held out": len(asked[True])}
+    counts |= {f"sections left out: {why}": number for why, number in left_out.items()}
+    pools = {side: list(found.values()) for side, found in wrong.items()}
+    return list(asked[False].values()), list(asked[True].values()), pools, counts
 
 
 def _unclear(cut: Sequence[tuple[Document, Sequence[Section]]]) -> set[str]:
@@ -136,13 +147,17 @@ def _unclear(cut: Sequence[tuple[Document, Sequence[Section]]]) -> set[str]:
     return found | {question for question, of in pages.items() if len(of) > 1}
 
 
-def mismatched(found: Sequence[Found], wrong: int, seed: int) -> Iterable[tuple[Found, list[Found]]]:
-    """Yield each section with `wrong` of other pages, drawn by hash from those nearest in length.
+def mismatched(
+    asked: Sequence[Found], pool: Sequence[Found], wrong: int, seed: int
+) -> Iterable[tuple[Found, list[Found]]]:
+    """Yield each section with `wrong` of other pages out of a pool, drawn by hash from those nearest in length.
 
     Sections for which there are too few are passed over.
     """
-    ordered = sorted(found, key=lambda one: (len(one.section.answer), one.id))
-    for place, one in enumerate(ordered):
+    ordered = sorted(pool, key=lambda one: (len(one.section.answer), one.id))
+    lengths = [len(one.section.answer) for one in ordered]
+    for one in asked:
+        place = bisect.bisect_left(lengths, len(one.section.answer))
         near = [n for n in ordered[max(place - NEAR, 0) : place + NEAR] if n.cluster != one.cluster]
         near = [n for n in near if n.section.answer != one.section.answer]
         near.sort(key=lambda other: drawn(f"{one.id} {other.id}", seed))
@@ -163,8 +178,8 @@ def _conversation(one: Found) -> dict[str, Any]:
     return {"id": one.id, "messages": _turns(one.section.question, one.section.answer)}
 
 
-def _solved(one: Task) -> dict[str, Any]:
-    return {"id": one.prompt, "messages": _turns(one.prompt, one.completion)}
+def _solved(one: Task, number: int) -> dict[str, Any]:
+    return {"id": f"{one.prompt} ({number + 1})", "messages": _turns(one.prompt, one.completion)}
 
 
 def _turns(question: str, answer: str) -> list[dict[str, str]]:

@@ -23,8 +23,8 @@ class Task:
 
     @property
     def completion(self) -> str:
-        """The answer in the form that is asked for."""
-        return f"<answer>{self.answer}</answer>"
+        """The answer in the form that is asked for; with spaces, as numbers are the same tokens then as in prompts."""
+        return f"<answer> {self.answer} </answer>"
 
 
 Wordings = tuple[str, ...]
