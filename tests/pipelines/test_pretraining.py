@@ -16,6 +16,7 @@ from pretrain.sizes import parameters
 
 RECIPES = {  # vocabulary, rows of the shards, parameters, machine
     "pretrain-tiny": (31_700, 2048, 4_605_000, Machine(2, 8 * GIB, 2, "cpu")),
+    "pretrain-demo": (4_096, 512, 1_787_000, Machine(2, 8 * GIB, 2, "cpu")),
     "llama-125m": (50_257, 2048, 124_000_000, Machine.gpus(1, 24)),
     "llama-1b": (128_256, 8192, 1_235_814_400, Machine.gpus(8, 80)),
     "llama-8b": (128_256, 8192, 8_030_261_248, Machine.gpus(64, 80)),
