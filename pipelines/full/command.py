@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from millrace import storage
@@ -28,10 +27,7 @@ def run(given: Any) -> int:
     curation += ["--device", given.device] if given.device != "auto" else []
     curation += ["--strict"] if given.strict else []
     wanted = wishes(given.set, curation)
-    runner.run(steps(folder, wanted), folder, _line, told, Progress().say)
+    made = steps(folder, wanted)
+    runner.run(made, folder, lambda line: print(line, flush=True), told, Progress().say)
+    print(f"report     {storage.join(folder, made[-1].makes)}")
     return 0
-
-
-def _line(said: str) -> None:
-    print(said, flush=True)
-    sys.stdout.flush()

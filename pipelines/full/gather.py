@@ -32,23 +32,23 @@ class Facts:
 
 def gather(folder: str, steps: Sequence[Step]) -> Facts:
     """Read a demo's folder; every step before the page is done."""
-    from align.report import gather as align
+    from align.report.gather import gather as aligned
     from curator.report.gather import gather as curated
     from curator.run.folder import RunFolder
-    from pretrain.report import gather as pretrain
+    from pretrain.report.gather import gather as pretrained
 
     def at(*names: str) -> str:
         return storage.join(folder, *names)
 
     known = [(step, runner.read(folder, step.name)) for step in steps]
-    pretraining = pretrain.gather(at("pretrain"))
+    pretraining = pretrained(at("pretrain"))
     measured = {name: storage.read_json(at("evaluation", f"{name}.json")) for name in MODELS}
     return Facts(
         name=folder.rstrip("/").rpartition("/")[2],
         steps=[(step, record) for step, record in known if record and record.done],
         curation=curated(RunFolder(at("curation"))),
         pretraining=pretraining,
-        aligned={name: align.gather(at(name)) for name in ALIGNED},
+        aligned={name: aligned(at(name)) for name in ALIGNED},
         manifest=storage.read_json(at("data", "manifest.json")),
         evaluation={name: one["tasks"] for name, one in measured.items()},
         examples=[

@@ -34,7 +34,7 @@ def measure(run: str, held: str) -> dict[str, Any]:
     from serve.evaluate.tasks import make
 
     subject = Language.load(model.find(run))
-    tasks = {
+    tasks: dict[str, tuple[str, dict[str, Any]]] = {
         "documents": ("perplexity", {"path": f"{held}/begins.jsonl"}),
         "choices": ("multiple_choice", {
             "path": f"{held}/choices.jsonl", "prompt": PROMPT.format("{question}"), "label": "answer"}),

@@ -74,17 +74,15 @@ TILES = (("tasks", "exact_match", "Held-out tasks solved", "greedily"),
 
 
 def _curves(facts: Facts) -> tuple[str, dict[str, Any]]:
-    parts, carried = [], dict[str, Any]()
+    figures, carried = [], dict[str, Any]()
     for name in MODELS:
         charts, steps = _charts(facts, name)
-        figures = []
         for chart in charts:
             figure, told = draw(chart, int(steps.min()), int(steps.max()), {})
             figures.append(figure)
             carried[chart.name] = told | {"training": name}
-        if figures:
-            parts.append(f'<h3>{TITLES[name]}</h3><div class="curves">{"".join(figures)}</div>')
-    return f'<h2 id="curves">Curves</h2>{"".join(parts)}' if parts else "", carried
+    curves = f'<div class="curves">{"".join(figures)}</div>' if figures else "<p>No step was logged.</p>"
+    return f'<h2 id="curves">Curves</h2>{curves}', carried
 
 
 def _charts(facts: Facts, name: str) -> tuple[list[Chart], np.ndarray]:
@@ -98,7 +96,10 @@ def _charts(facts: Facts, name: str) -> tuple[list[Chart], np.ndarray]:
     else:
         of = facts.aligned[name]
         found, steps = aligned(of), [of.steps["step"], of.validations["step"]]
-    chosen = [replace(one, name=f"{name}-{one.name}") for one in found if one.name in DRAWN[name]]
+    chosen = [
+        replace(one, name=f"{name}-{one.name}", title=f"{TITLES[name]}: {one.title[:1].lower()}{one.title[1:]}")
+        for one in found if one.name in DRAWN[name]
+    ]  # fmt: skip
     return chosen, np.concatenate(steps)
 
 
@@ -147,15 +148,14 @@ def _with_error(found: Mapping[str, Any] | None, digits: int) -> str:
 
 
 def _answers(facts: Facts) -> str:
-    asked = [_asked(one["question"], one.get("wanted", ""), list(_by_model(one["answers"]))) for one in facts.examples]
-    if served := facts.served:
-        answers = [(SAID[MODELS[0]], "directly", served["before"]), ("served", "by HTTP", served["after"])]
-        asked.insert(0, _asked(served["question"], served.get("wanted", ""), answers))
-    if not asked:
-        return ""
+    asked = []
+    for one in facts.examples:
+        answers = list(_by_model(one["answers"]))
+        if one["question"] == facts.served.get("question"):
+            answers.append(("served", "the export, over HTTP", facts.served["after"]))
+        asked.append(_asked(one["question"], one.get("wanted", ""), answers))
     return (
-        '<h2 id="answers">Answers <small>to held-out questions, greedily</small></h2>'
-        f'<p class="note">The first was asked of the exported model over HTTP.</p>{"".join(asked)}'
+        f'<h2 id="answers">Answers <small>to held-out questions, greedily</small></h2>{"".join(asked)}' if asked else ""
     )
 
 
@@ -166,7 +166,7 @@ def _by_model(answers: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _asked(question: str, wanted: str, answers: Sequence[tuple[str, str, str]]) -> str:
-    rows = [f'<dt class="wanted">the document</dt><dd class="wanted">{text(wanted, 600)}</dd>'] if wanted else []
+    rows = [f'<dt class="wanted">true answer</dt><dd class="wanted">{text(wanted, 600)}</dd>'] if wanted else []
     for who, how, said in answers:
         beside = element("small", text(how)) if how else ""
         rows.append(f"<dt>{text(who)}{beside}</dt><dd>{text(said.strip() or '(nothing)', 600)}</dd>")

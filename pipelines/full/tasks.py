@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipelines.full.draw import among, drawn
 
 LARGEST = 9  # operands are 0 to it
-COPIED = 100  # numbers to write between tags are below it
+COPIED = 2 * LARGEST + 1  # numbers to write between tags are below it: those that sums can be
 
 
 @dataclass(frozen=True)

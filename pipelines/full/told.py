@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any
 
 from millrace import storage
 from pipelines.full.plan import ALIGNED, MODELS
@@ -43,18 +41,17 @@ def _trained(run: str) -> str:
 
 
 def _aligned(run: str) -> str:
+    from align.report.charts import early_and_late, last
     from align.report.gather import gather
 
     facts = gather(run)
-    for name in {"sft": ("loss",), "dpo": ("accuracy",), "grpo": ("reward",)}[facts.method]:
-        if change := _change(facts.validations, name):
-            return change
-    return ""
-
-
-def _change(columns: Any, name: str) -> str:
-    values = [one for one in columns.get(name, ()) if math.isfinite(one)]
-    return f"held-out {name} {values[0]:.3f} to {values[-1]:.3f}" if values else ""
+    if facts.method == "sft":
+        losses = facts.validations["loss"]
+        return f"held-out loss {losses[0]:.3f} to {losses[-1]:.3f} nats a token"
+    if facts.method == "dpo":  # before the first step both models are one, and no margin is above 0
+        return f"held-out accuracy {last(facts.validations, 'accuracy'):.3f}, chance 0.5"
+    early, late = early_and_late(facts.steps, "reward")
+    return f"reward {early:.3f} to {late:.3f} of 1.2"
 
 
 def _measured(folder: str) -> str:
