@@ -36,7 +36,7 @@ class Settings:
 
     seed: int = 0
     task_share: float = 0.2  # of arithmetic's keys are held out
-    showings: int = 3  # of each training task with its answer in fine-tuning: the form is learnt, the sums in part
+    showings: int = 1  # of each training task with its answer in fine-tuning: enough for the form, not for the sums
     choices: int = 4  # sections a question offers, one of them true
 
 

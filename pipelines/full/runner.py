@@ -83,9 +83,8 @@ def _do(step: Step, folder: str, begun: Record, still: Callable[[str], None]) ->
     """Run a step's command to its end and return its record."""
     log = storage.join(folder, "logs", f"{step.name}.log")
     still(f"{step.name:<9} {step.does}; {log}")
-    storage.local_path(log).parent.mkdir(parents=True, exist_ok=True)
     began, before = time.monotonic(), _cpu()
-    with storage.local_path(log).open("ab") as stream:
+    with storage.appending(log) as stream:
         code, stopped = _followed(step, stream, log, still)
     spent = replace(
         begun, seconds=round(begun.seconds + time.monotonic() - began, 2),

@@ -36,6 +36,9 @@ KINDS: dict[str, tuple[Wordings, Callable[[int, int], int | None]]] = {
     "larger": (
         ("Which is larger, {0} or {1}?", "The larger of {0} and {1}?"), lambda a, b: max(a, b) if a != b else None,
     ),
+    "smaller": (
+        ("Which is smaller, {0} or {1}?", "The smaller of {0} and {1}?"), lambda a, b: min(a, b) if a != b else None,
+    ),
 }  # fmt: skip
 COPY = ("Write {0} between tags.", "Put the number {0} into answer tags.")
 
