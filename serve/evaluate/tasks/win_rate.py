@@ -16,7 +16,7 @@ from serve import model
 from serve.errors import EvaluationError, ServeSettingsError
 from serve.evaluate import conversations
 from serve.evaluate.conversations import Talk, grouped, plain, written
-from serve.evaluate.interval import bootstrap
+from serve.evaluate.interval import bootstrap, wilson
 from serve.evaluate.mean import mean
 from serve.evaluate.task import Measure, Read, Result, Subject
 
@@ -32,9 +32,10 @@ class WinRate:
     a win. A judge is asked twice, with the answers in either place, and a win is 1, 0.75, 0.5, 0.25 or 0: one who
     favours a place comes to 0.5.
 
-    win_rate: the mean, with the 95 % percentile bootstrap over prompts; by the field `category` too. As lengths sway
-    judges, they stand beside it: length and other_length, the mean characters of the two models' answers, and
-    longer_wins, how often the longer of two answers was preferred (0.5: length had no say).
+    win_rate: the mean, with the 95 % percentile bootstrap over prompts, or Wilson's interval where all are the same;
+    by the field `category` too. As lengths sway judges, they stand beside it: length and other_length, the mean
+    characters of the two models' answers, and longer_wins, how often the longer of two answers was preferred (0.5:
+    length had no say).
     """
 
     name: ClassVar[str] = "win_rate"
@@ -135,17 +136,22 @@ class WinRate:
         return Language.load(model.find(self.against), device=self.device)
 
     def _measures(self, talks: Sequence[Talk], wins: np.ndarray, lengths: np.ndarray) -> dict[str, Measure]:
-        made = {"win_rate": dataclasses.replace(mean(wins), interval=bootstrap(wins, self.seed))}
+        made = {"win_rate": dataclasses.replace(mean(wins), interval=_interval(wins, self.seed))}
         made |= {"length": mean(lengths[:, 0]), "other_length": mean(lengths[:, 1])}
         apart = lengths[:, 0] != lengths[:, 1]
         if apart.any():
             longer = np.where(lengths[:, 0] > lengths[:, 1], wins, 1 - wins)[apart]
-            made["longer_wins"] = dataclasses.replace(mean(longer), interval=bootstrap(longer, self.seed))
+            made["longer_wins"] = dataclasses.replace(mean(longer), interval=_interval(longer, self.seed))
         for group, places in grouped([talk.group for talk in talks]):
             made[f"win_rate/{group}"] = dataclasses.replace(
-                mean(wins[places]), interval=bootstrap(wins[places], self.seed)
+                mean(wins[places]), interval=_interval(wins[places], self.seed)
             )
         return made
+
+
+def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
+    """Return a mean's 95 % interval: draws of values that are all the same would say that nothing is uncertain."""
+    return bootstrap(values, seed) if np.ptp(values) else wilson(float(values.sum()), len(values))
 
 
 def _reference(talk: Talk) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from serve.errors import EvaluationError, ModelFolderError, ServeSettingsError
-from serve.evaluate.interval import bootstrap
+from serve.evaluate.interval import bootstrap, wilson
 from serve.evaluate.local.language import Language
 from serve.evaluate.local.reward import Reward
 from serve.evaluate.tasks import make
@@ -62,6 +62,7 @@ def test_the_same_model_twice_is_a_tie(language, base, rater, files):
     result = run(language, path=files, reward=rater, against=base)
     assert result.values["win_rate"].tolist() == [0.5] * 6
     assert result.counts["ties"] == 6
+    assert result.measures["win_rate"].interval == wilson(3, 6)
     assert "longer_wins" not in result.measures
 
 
