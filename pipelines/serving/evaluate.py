@@ -64,7 +64,7 @@ def run(given: Any) -> int:
         )
     report = storage.join(made.folder, "report.html")
     storage.write_bytes(report, page(made, against, differences).encode())
-    print(summary(made, differences))
+    print(summary(made, against, differences))
     print(f"results    {storage.join(made.folder, 'results.json')}")
     print(f"report     {report}")
     return 0

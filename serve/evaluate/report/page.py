@@ -166,7 +166,7 @@ def _number(given: float | None) -> str:
     return "–" if given is None else f"{given:.4f}" if abs(given) < 1000 else f"{given:.4g}"
 
 
-def summary(made: Results, differences: Differences | None = None) -> str:
+def summary(made: Results, against: Results | None = None, differences: Differences | None = None) -> str:
     """Return the measures, and how they differ from another model's, as lines for a terminal."""
     lines = []
     for label, result in made.tasks.items():
@@ -178,6 +178,8 @@ def summary(made: Results, differences: Differences | None = None) -> str:
             lines.append(f"{label:<16} {name:<24} {_number(one.value)}{error}{items}")
         if cut := result.counts.get("truncated"):
             lines.append(f"{label:<16} {plural(cut, 'item')} lost the first tokens: longer than the model can read")
+    if against:
+        lines.append(f"{made.model['name']} less {against.model['name']}:")
     for label, found in (differences or {}).items():
         for name, diff in found.items():
             lines.append(

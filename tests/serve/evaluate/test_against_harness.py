@@ -46,7 +46,7 @@ def ask_harness(python, model, folder):
     """Return what the harness says of all cases."""
     asked, answer = folder / "asked.json", folder / "answer.json"
     asked.write_text(json.dumps({"model": model, "tasks": [case(folder, *one)[0] for one in CASES]}))
-    script = Path(__file__).parent / "harness.py"
+    script = Path(__file__).parents[3] / "benchmarks" / "peer_evaluate.py"
     done = subprocess.run([python, script, asked, answer], capture_output=True, text=True)
     assert not done.returncode, done.stderr[-2000:]
     return json.loads(answer.read_text())
