@@ -27,7 +27,7 @@ class Words:
     Of entries that overlap the leftmost is found, of those the longest.
 
     Cost: time in proportion to the text, whatever the list: with 100,000 entries 3 million characters a second of
-    ASCII, 0.5 of other letters, 0.2 of Han (one core of a 2017 server); for the worst phrase of 32 words 0.4. Such a
+    ASCII, 0.5 of other letters, 0.2 of Han (one core of a busy AMD EPYC); for the worst phrase of 32 words 0.4. Such a
     list is read in 0.3 s and takes 20 MB.
     """
 
