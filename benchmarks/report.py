@@ -158,8 +158,8 @@ def peer_versions(python: Path) -> str:
     """Return the versions of the peers in their interpreter."""
     code = (
         "import platform,importlib.metadata as m;"
-        "names='lm_eval datatrove rensa pydivsufsort spacy trafilatura lxml trl torch transformers accelerate tokenizers numpy "
-        "pyarrow'.split(); there={d.name for d in m.distributions()};"
+        "names='lm_eval datatrove rensa pydivsufsort spacy trafilatura lxml trl torch transformers accelerate "
+        "tokenizers numpy pyarrow'.split(); there={d.name for d in m.distributions()};"
         "print(', '.join(['Python '+platform.python_version(),*(n+' '+m.version(n) for n in names if n in there)]))"
     )
     asked = subprocess.run([str(python), "-c", code], capture_output=True, text=True)
