@@ -43,9 +43,12 @@ def find(named: str) -> ModelFolder:
     names = config.get("architectures") or [""]
     kind: Literal["language", "reward"] = "reward" if "SequenceClassification" in str(names[0]) else "language"
     quantization = config.get("quantization_config") or {}
+    method = str(quantization.get("quant_method", "unnamed") if quantization else "")
+    if not method and storage.exists(storage.join(folder, "hf_quant_config.json")):
+        method = "modelopt"  # whose older versions left config.json as it was
     parts = PurePosixPath(storage.absolute(named).rstrip("/")).parts
     name = parts[-2] if parts[-1] == EXPORTED and len(parts) > 1 else parts[-1]
-    return ModelFolder(name, folder, kind, str(quantization.get("quant_method", "")))
+    return ModelFolder(name, folder, kind, method)
 
 
 def _config(url: str) -> dict[str, Any]:

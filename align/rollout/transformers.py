@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from align.backends.hf.model import refuse_quantised
 from align.errors import ModelError, RolloutError
 from align.rollout.cache import bytes_per_token, empty_cache
 from align.rollout.generator import Request, Rollout, Sampling
 from align.rollout.sampling import check, draw
 from align.rollout.written import places
 from millrace.config import did_you_mean
+from millrace.errors import StorageError
 
 CACHE_BYTES = 2 << 30  # of a batch's keys and values, on a CPU
 CACHE_SHARE = 0.5  # of the device memory that is free
@@ -60,8 +62,9 @@ class TransformersGenerator:
         from transformers import AutoModelForCausalLM
 
         try:
+            refuse_quantised(folder)
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, StorageError) as error:
             raise ModelError(f"{folder} holds no causal language model: {str(error).splitlines()[0]}") from None
         return cls(model.to(device).eval(), own=True, version=version, cache_bytes=cache_bytes)
 

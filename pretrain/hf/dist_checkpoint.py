@@ -67,6 +67,11 @@ class DistCheckpoint:
             raise CheckpointError(f"{self.folder} holds no embedding.word_embeddings.weight: it is no language model's")
         return str(saved[first].properties.dtype).removeprefix("torch.")
 
+    def dtype_of(self, box: Box) -> str:
+        """Return the type that a tensor was saved in, as torch calls it. Raises as `read`."""
+        saved = self._metadata.state_dict_metadata[self._found(box).key]
+        return str(saved.properties.dtype).removeprefix("torch.")
+
     def read(self, box: Box) -> Any:
         """Return a box of a tensor. Raises CheckpointError where it is absent, smaller, or was not saved whole."""
         import torch

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import math
+import mmap
 import shutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from millrace import storage
@@ -34,6 +37,7 @@ class TensorFolder:
             raise WeightsError(f"weights are mapped into memory, so they must lie in a local folder; {folder} does not")
         self.folder = folder
         self._files: dict[str, Any] = {}  # tensor -> open file
+        self._mapped: bool | None = None  # parts are views of mapped files; None: not asked yet
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}  # as torch calls them; as the file does where DTYPES has it not
         for url, names in self._listed().items():
@@ -42,6 +46,20 @@ class TensorFolder:
     def part(self, name: str, *bounds: tuple[int, int]) -> Any:
         """Return the part of a tensor from start to stop in each dimension; reads nothing else."""
         return self._files[name].get_slice(name)[tuple(slice(*b) for b in bounds)]
+
+    def release(self, part: Any) -> None:
+        """Let go of the memory of a part that was given: pages of the file that count as this process's.
+
+        The part stays what it is: what is looked at again is read again, from the page cache. Does nothing where parts
+        are no mapped files, or the system does not say so (no /proc, no madvise).
+        """
+        kept = part.untyped_storage()
+        begin = -(-kept.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+        length = kept.data_ptr() + kept.nbytes() - begin
+        if length > 0 and self._mapped is None:
+            self._mapped = hasattr(mmap, "MADV_DONTNEED") and _of_a_file(begin)
+        if length > 0 and self._mapped:
+            ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
 
     def _listed(self) -> dict[str, list[str] | None]:
         """Return the files, each with the tensors the index says it has."""
@@ -76,6 +94,16 @@ class TensorFolder:
             header, self._files[name] = file.get_slice(name), file
             self.shapes[name] = tuple(header.get_shape())
             self.dtypes[name] = _TORCH.get(header.get_dtype(), header.get_dtype())
+
+
+def _of_a_file(address: int) -> bool:
+    """Tell whether an address lies in a mapping of a safetensors file: other memory would lose its numbers."""
+    maps = Path("/proc/self/maps")
+    for line in maps.read_text().splitlines() if maps.exists() else ():
+        low, _, high = line.partition(" ")[0].partition("-")
+        if int(low, 16) <= address < int(high, 16):
+            return line.rstrip().endswith(".safetensors")
+    return False
 
 
 def _weight_map(url: str) -> dict[str, str]:

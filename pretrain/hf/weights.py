@@ -70,6 +70,10 @@ class Weights:
         """Return a part of one of Hugging Face's tensors, as TensorFolder does; of a base model saved alone too."""
         return self._source.part(name, *bounds)
 
+    def release(self, part: Any) -> None:
+        """Let go of the memory of a part that was given, as TensorFolder does."""
+        self._tensors.release(part)
+
     def _all(self) -> Iterator[Matrix]:
         for matrices in self._matrices.values():
             yield from matrices

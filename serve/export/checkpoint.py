@@ -36,7 +36,7 @@ class CheckpointSource:
         self._matrices = {part: matrix for matrix in table(model, self.family, outputs) for part in matrix.sources()}
         self.shapes = {name: matrix.sources()[name] for name, matrix in self._matrices.items()}
         self.dtype = self._saved.dtype()
-        self.dtypes = dict.fromkeys(self.shapes, self.dtype)
+        self.dtypes = {name: self._saved.dtype_of(matrix.box) for name, matrix in self._matrices.items()}
         self.config = both_spellings(config, model, self.dtype)
         self.copy_rest = rest
         self._last: tuple[Matrix, dict[str, Any]] | None = None

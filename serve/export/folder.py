@@ -45,12 +45,16 @@ class FolderSource:
         for tensor, dtype in self.dtypes.items():
             if dtype not in FLOATS:
                 raise ExportError(f"{folder}: {tensor} is {dtype}: a quantised model; {_WANTED}")
+        self._last: Any = None
         self.dtype = self.dtypes[next(iter(self.shapes))]
         self.config = both_spellings(given, self.model, self.dtype)
 
     def part(self, name: str, *bounds: tuple[int, int]) -> Any:
-        """Return a part of a tensor: the file's own bytes, mapped into memory."""
-        return self._weights.part(name, *(bounds or [(0, size) for size in self.shapes[name]]))
+        """Return a part of a tensor: the file's own bytes, mapped into memory; what was given before is let go."""
+        if self._last is not None:
+            self._weights.release(self._last)
+        self._last = self._weights.part(name, *(bounds or [(0, size) for size in self.shapes[name]]))
+        return self._last
 
     def copy_rest(self, folder: str) -> None:
         """Copy every file that is no weight; another's model card stays beside ours as README.base.md."""

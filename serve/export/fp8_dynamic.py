@@ -20,6 +20,7 @@ from serve.export.selftest import Limits, examine
 from serve.export.source import Source
 from serve.export.spelling import both_spellings
 
+_REST = "bfloat16"  # scales, and what is not quantised
 _SCALE = "_scale"  # behind a weight's name
 _LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3")
 # |written - source| / |source| of a tensor: a uniform number errs by 2.6 %, and at most by half of 2^-3 of it.
@@ -33,14 +34,11 @@ class Fp8Dynamic:
     """Linear layers in FP8, but for the output layer, an expert's router and a head of scores; no calibration."""
 
     name: ClassVar[str] = "fp8-dynamic"
-    dtype: str = "bfloat16"  # or float16: of scales and of what is not quantised
     shard_bytes: int = SHARD_BYTES  # of a file, at most, but at least one tensor
     min_cosine: float = 0.9  # of logits to the source's; scales that were ignored give less than 0.1
 
     def __post_init__(self) -> None:
-        """Raises ServeSettingsError for a type, size or cosine that cannot be."""
-        if self.dtype not in ("bfloat16", "float16"):
-            raise ServeSettingsError(f"dtype is {self.dtype!r}; fp8-dynamic keeps the rest in bfloat16 or float16")
+        """Raises ServeSettingsError for a size or a cosine that cannot be."""
         if self.shard_bytes < 1:
             raise ServeSettingsError(f"shard_bytes is {self.shard_bytes}; it must be at least 1")
         if not 0 <= self.min_cosine <= 1:
@@ -64,7 +62,7 @@ class Fp8Dynamic:
         shapes, dtypes = self._layout(source)
         write_tensors(folder, shapes, dtypes, self._each(source), self.shard_bytes)
         source.copy_rest(folder)
-        told = both_spellings(source.config, source.model, self.dtype)
+        told = both_spellings(source.config, source.model, _REST)
         told["quantization_config"] = quantization_config(ignored(source))
         storage.write_json(storage.join(folder, "config.json"), told)
         return 0.0
@@ -78,10 +76,10 @@ class Fp8Dynamic:
         shapes: dict[str, tuple[int, ...]] = {}
         dtypes: dict[str, str] = {}
         for name, shape in source.shapes.items():
-            shapes[name], dtypes[name] = shape, self.dtype
+            shapes[name], dtypes[name] = shape, _REST
             if quantised(name):
                 dtypes[name] = "float8_e4m3fn"
-                shapes[name + _SCALE], dtypes[name + _SCALE] = (shape[0], 1), self.dtype
+                shapes[name + _SCALE], dtypes[name + _SCALE] = (shape[0], 1), _REST
         return shapes, dtypes
 
     def _each(self, source: Source) -> Iterator[tuple[str, Any]]:
@@ -92,7 +90,7 @@ class Fp8Dynamic:
             if not quantised(name):
                 yield name, whole
                 continue
-            made, scales = quantise_rows(whole.to(getattr(torch, self.dtype)))
+            made, scales = quantise_rows(whole.to(torch.bfloat16))
             del whole
             yield name, made
             yield name + _SCALE, scales
