@@ -45,6 +45,7 @@ async def serve(
         front.metrics.watch("requests_running", "Requests under way.", lambda: front.under_way)
         front.metrics.watch("queue_running", "Completions that hold a place.", lambda: front.admission.running)
         front.metrics.watch("queue_waiting", "Completions that wait for a place.", lambda: front.admission.waiting)
+        front.metrics.watch("tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
         server = Server(front)
         http = uvicorn.Server(
             uvicorn.Config(
