@@ -79,7 +79,10 @@ class Soak:
     async def ask(self, path: str, body: Any, leave_after: int | None = None) -> Answer:
         """Ask, and again where the queue is full."""
         while True:
-            answer = await post(self.server.port, path, body, leave_after)
+            try:
+                answer = await post(self.server.port, path, body, leave_after)
+            except (OSError, EOFError, IndexError):  # the connection broke
+                answer = Answer(-1)
             self.statuses[answer.status] += 1
             if answer.status != 429:
                 return answer
@@ -166,7 +169,8 @@ async def measured(server: Process, count: int, log: Path) -> tuple[list[str], b
         "weights; of 24 places and 24 that wait. Each answer is compared with the one that the same request got when "
         "it was alone: text, token ids and finish. A refusal for a full queue is asked again.\n",
         table(["kind", "requests", "wrong answers"], rows),
-        f"\n- wall {wall:.0f} s, CPU of the server {used:.0f} s; 429: {one.statuses[429]:,}; 500: {failed:.0f}",
+        f"\n- wall {wall:.0f} s, CPU of the server {used:.0f} s; 429: {one.statuses[429]:,}; 500: {failed:.0f}; "
+        f"connections that broke: {one.statuses[-1]}",
         f"- requests of the clients that the access log lacks: {lost}",
         *(f"- {text} at the end: {value:.0f}" for text, value in leaks.items()),
         f"- file handles, threads, tasks before: {before}; after: {after}",

@@ -23,7 +23,7 @@ def connection(front: Front) -> type[H11Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            front.connections[self.client] = transport
+            front.connections[id(self.client)] = (self.client, transport)
             if len(self.connections) > front.settings.max_connections:
                 self._close(Refusal(503, "too many connections are open", code="too_many_connections", retry_after=1))
             else:
@@ -31,7 +31,7 @@ def connection(front: Front) -> type[H11Protocol]:
 
         def connection_lost(self, error: Exception | None) -> None:
             self._disarm()
-            front.connections.pop(self.client, None)
+            front.connections.pop(id(self.client), None)
             super().connection_lost(error)
 
         def data_received(self, data: bytes) -> None:

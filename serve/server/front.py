@@ -27,13 +27,14 @@ class Front:
     log: Log
     state: State = "starting"
     under_way: int = 0  # requests that hold something of the model
-    connections: dict[Any, asyncio.Transport] = field(default_factory=dict)  # by the client's address and port
+    # By the identity of the client's address: its port may be another connection's before the server hears of the end.
+    connections: dict[int, tuple[Any, asyncio.Transport]] = field(default_factory=dict)
     stopping: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def abort(self, client: Any) -> None:
-        """Close a client's connection, whatever is still to be sent."""
-        if client in self.connections:
-            self.connections[client].abort()
+        """Close the connection of a request, whose scope has `client`, whatever is still to be sent."""
+        if id(client) in self.connections:
+            self.connections[id(client)][1].abort()
 
     async def drain(self) -> None:
         """Take no more requests, wait `drain_seconds` for those under way, and end those that remain."""
