@@ -95,16 +95,16 @@ def page(told: dict[str, list[dict[str, Any]]]) -> str:
     def cost(name: str, which: str) -> list[float]:
         return [one[which] / one["tokens"] for one in told[name]]
 
+    seconds, cpu = (ratio(cost("1 whole", one), cost("16 whole", one)) for one in ("wall", "cpu"))
+    whole, stream = (ratio(cost("generate", "cpu"), cost(f"16 {one}", "cpu")) for one in ("whole", "stream"))
     lines = [
-        f"A Llama of 3.5 M parameters with random weights, float32, one thread; prompts of 16 to 47 token ids, "
-        f"{TOKENS} tokens each at temperature 1. CPU seconds are the server's whole process: HTTP, JSON, text and the model; the "
-        "clients run beside it on the same cores. generate is called in a process of its own while the server rests, "
-        "and gives token ids alone.\n",
+        "A Llama of 3.5 M parameters with random weights, float32, one thread; prompts of 16 to 47 token ids, "
+        f"{TOKENS} tokens each at temperature 1. CPU seconds are the server's whole process: HTTP, JSON, text and the "
+        "model; the clients run beside it on the same cores. generate is called in a process of its own while the "
+        "server rests, and gives token ids alone.\n",
         table(head, rows),
-        f"\n- 16 clients by 1 client, tokens a second: {ratio(cost('1 whole', 'wall'), cost('16 whole', 'wall'))}; "
-        f"a CPU second: {ratio(cost('1 whole', 'cpu'), cost('16 whole', 'cpu'))}; target 3",
-        "- 16 clients by generate in batch, tokens a CPU second: "
-        f"{ratio(cost('generate', 'cpu'), cost('16 whole', 'cpu'))}; streams {ratio(cost('generate', 'cpu'), cost('16 stream', 'cpu'))}; target 1",
+        f"\n- 16 clients by 1 client, tokens a second: {seconds}; a CPU second: {cpu}; target 3",
+        f"- 16 clients by generate in batch, tokens a CPU second: {whole}; streams {stream}; target 1",
     ]
     return "\n".join(lines)
 
