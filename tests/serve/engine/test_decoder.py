@@ -78,6 +78,21 @@ def test_logits_are_those_of_transformers_however_a_sequence_is_cut(case, tmp_pa
             assert all(torch.equal(one, other) for one, other in zip(first, found))  # on a CPU, bit by bit
 
 
+def test_threads_change_no_bit(llama, monkeypatch):
+    from serve.engine import between
+
+    rows = models.prompts(5, longest=40)
+    with torch.inference_mode():
+        one = logits_in_parts(decoder_of(llama), rows, [5, 6, 30])
+        monkeypatch.setattr(between, "SPREAD", 0)
+        torch.set_num_threads(3)
+        try:
+            three = logits_in_parts(decoder_of(llama), rows, [5, 6, 30])
+        finally:
+            torch.set_num_threads(1)
+    assert all(torch.equal(a, b) for a, b in zip(one, three))
+
+
 def test_on_any_device_the_same_by_torch_alone(llama, monkeypatch):
     from serve.engine import decoder, linear
 
