@@ -26,7 +26,7 @@ def alone(llama):
     engine.close()
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 6))])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (0, 2, 3, 4, 5))])
 def test_nothing_is_lost_mixed_up_or_left(seed, llama, alone):
     random = np.random.default_rng(seed)
     batch = int(random.integers(1, 9))
