@@ -103,8 +103,21 @@ def _local(kind: str, module: Callable[[], Any], **options: Any) -> Iterator[Clu
     }
     with dask.config.set(settings):
         cluster = getattr(module(), kind)(dashboard_address="127.0.0.1:0", **options)
-        with cluster, Client(cluster, set_as_default=False) as client:
-            yield Cluster(client, len(cluster.workers), cluster.dashboard_link)
+        try:
+            with Client(cluster, set_as_default=False) as client:
+                yield Cluster(client, len(cluster.workers), cluster.dashboard_link)
+        finally:
+            _close(cluster)
+
+
+def _close(cluster: Any) -> None:
+    """Close a local cluster, whose work is done or lost by now.
+
+    Dask kills workers that have not ended after four seconds, and raises where they are not gone a second later: on a
+    busy machine the system takes longer to bury a large process. What is killed needs no wait.
+    """
+    with contextlib.suppress(TimeoutError):
+        cluster.close()
 
 
 def dask_setup(worker: Any) -> None:

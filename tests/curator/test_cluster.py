@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -107,3 +109,24 @@ def test_a_library_without_a_device_is_no_gpu(monkeypatch):
     assert said == ["note: RAPIDS is installed, but no CUDA device is there; running on the CPU"]
     with pytest.raises(DeviceError, match="--device gpu: no CUDA device is there"):
         choose_device("gpu")
+
+
+BURIED_SLOWLY = """
+from distributed.nanny import Nanny
+from curator.cluster import open_cluster
+
+kill = Nanny.kill
+Nanny.kill = lambda self, timeout=5, reason="": kill(self, timeout=0.001, reason=reason)  # as on a busy machine
+if __name__ == "__main__":
+    with open_cluster(1, None, "cpu") as cluster:
+        print(dict(cluster.map(abs, [-1, -2])))
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_gone_late_is_no_error_of_a_run_that_is_done(tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(BURIED_SLOWLY)
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "{0: 1, 1: 2}\n"), ended.stderr
+    assert "TimeoutError" not in ended.stderr
