@@ -21,7 +21,7 @@ from pretrain.run.warden import Warden
 
 DONE, QUARANTINED = 0, 3  # exit codes of a step that made what it makes
 POLL_SECONDS, SAY_SECONDS = 0.1, 20.0
-LINES, CHARACTERS = 6, 110  # of a log that are shown
+CHARACTERS = 110  # of a log's last line that are shown
 
 
 class StepError(MillraceError):
@@ -95,7 +95,7 @@ def _do(step: Step, folder: str, begun: Record, still: Callable[[str], None]) ->
         spent.write(folder, step.name)
         raise KeyboardInterrupt
     if not whole:
-        last = _last_lines(log, 1)
+        last = _last_line(log)
         raise StepError(f"step {step.name} ended with code {code}: {last or 'it said nothing'} (its log: {log})")
     return replace(spent, done=True)
 
@@ -118,25 +118,27 @@ def _followed(step: Step, stream: Any, log: str, still: Callable[[str], None]) -
         def stop(number: int, _: Any) -> None:
             nonlocal stopped
             stopped = True
-            process.send_signal(number)
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, number)
 
         for number in before:
             signal.signal(number, stop)
-        spoke = time.monotonic()
-        while process.poll() is None:
+        spoke, said = time.monotonic(), ""
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             time.sleep(POLL_SECONDS)
             if time.monotonic() - spoke > SAY_SECONDS:
-                spoke = time.monotonic()
-                still(f"{step.name:<9} ... {_last_lines(log, 1)[:CHARACTERS]}")
-        return process.returncode, stopped
+                spoke, before_that, said = time.monotonic(), said, _last_line(log)[:CHARACTERS]
+                if said != before_that:
+                    still(f"{step.name:<9} ... {said}")
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)  # what a step leaves behind
-        process.wait()
+        code = process.wait()
+        for number, handler in before.items():
+            signal.signal(number, handler)
         warden.forget(process.pid)
         warden.close()
+    return code, stopped
 
 
 def _line(step: Step, record: Record, told: str, how: str) -> str:
@@ -169,6 +171,7 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _last_lines(log: str, most: int) -> str:
-    lines = [line for line in storage.read_bytes(log).decode(errors="replace").splitlines() if line.strip()]
-    return " ".join(lines[-most:])
+def _last_line(log: str) -> str:
+    """Return the last line of a log that says something."""
+    lines = storage.read_bytes(log).decode(errors="replace").splitlines()
+    return next((line for line in reversed(lines) if line.strip()), "")

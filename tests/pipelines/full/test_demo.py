@@ -36,7 +36,7 @@ def test_a_demo_that_was_killed_goes_on_to_an_answer_and_is_then_done(tmp_path):
         assert killed.poll() is None
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed.communicate()
 
     lines = start(folder, cache).communicate()[0].splitlines()
     made = steps(str(folder), Wishes())
