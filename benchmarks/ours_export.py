@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SHARD_BYTES = 500_000_000
+SHARD_BYTES = 600_000_000
+SETTINGS = {"trtllm": ["tp=2", "pp=2"]}  # four ranks' files, each about as large as a shard of the others
 
 
 def main(model: str, name: str, output: str, tested: bool) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def main(model: str, name: str, output: str, tested: bool) -> dict[str, Any]:
 
     shutil.rmtree(output, ignore_errors=True)
     Path(output).mkdir()
-    source, target = open_source(model), format_named(name, [f"shard_bytes={SHARD_BYTES}"])
+    source, target = open_source(model), format_named(name, SETTINGS.get(name, [f"shard_bytes={SHARD_BYTES}"]))
     quantise_rows(torch.ones(1, 1, dtype=torch.bfloat16))  # what a first use loads is no conversion
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = _status("VmRSS")
