@@ -253,11 +253,11 @@ def write_json(url: str, content: Any) -> None:
 
 
 @contextlib.contextmanager
-def lock(url: str, holder: str) -> Iterator[None]:
+def lock(url: str, holder: str, passing: bool = False) -> Iterator[None]:
     """Hold a lock file; `holder` says who. Raises BlockingIOError with the other holder's words.
 
-    On a local disk the lock goes with its process, however that ends. An object store has no locks:
-    there the file itself is the lock and stays after a kill, to be deleted by hand.
+    On a local disk the lock goes with its process, however that ends; its file stays, unless it is `passing`. An
+    object store has no locks: there the file itself is the lock and stays after a kill, to be deleted by hand.
     """
     if is_local(url):
         import fcntl
@@ -268,10 +268,16 @@ def lock(url: str, holder: str) -> Iterator[None]:
             except BlockingIOError:
                 stream.seek(0)
                 raise BlockingIOError(stream.read().decode().strip() or "another process") from None
+            if not _still(stream, url):  # its holder removed it between opening and locking: it locks nothing
+                raise BlockingIOError("another process, which ended just now")
             stream.truncate(0)
             with contextlib.suppress(OSError):  # a full disk: the lock holds without the words
                 stream.write(holder.encode())
-            yield
+            try:
+                yield
+            finally:
+                if passing:
+                    local_path(url).unlink(missing_ok=True)
     else:
         if exists(url):
             raise BlockingIOError(f"{read_bytes(url).decode().strip()} (if that run is dead, delete {url})")
@@ -280,6 +286,14 @@ def lock(url: str, holder: str) -> Iterator[None]:
             yield
         finally:
             remove(url)
+
+
+def _still(stream: IO[bytes], url: str) -> bool:
+    """Tell whether an open file still has its name."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), local_path(url).stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock_file(url: str) -> IO[bytes]:

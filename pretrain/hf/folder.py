@@ -7,6 +7,7 @@ import ctypes
 import json
 import math
 import mmap
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -208,17 +209,29 @@ def _bytes(tensor: Any, dtype: str) -> memoryview:
 def appearing(folder: str) -> Iterator[str]:
     """Give a folder to write into that takes the name `folder` when the block ends well; one there was goes then.
 
-    In a file system it is written beside, and renamed. An object store renames nothing: files are put in place
-    one by one, and the reader must look for the one that is written last.
+    In a file system it is written beside, and renamed; the place is locked for as long, and what a killed writer left
+    is removed. An object store renames nothing and has no such lock: files are put in place one by one, and the reader
+    must look for the one that is written last. Raises StorageError where another process writes the same folder.
     """
     if not storage.is_local(folder):
         storage.remove(folder)
         yield folder
         return
     final = storage.local_path(storage.absolute(folder))
+    with contextlib.ExitStack() as held:
+        try:
+            lock = str(final.with_name(f".{final.name}.lock"))
+            held.enter_context(storage.lock(lock, f"process {os.getpid()}", passing=True))
+        except BlockingIOError as other:
+            raise StorageError(f"{folder} is being written by {other}; wait for it, or name another folder") from None
+        with _renamed(folder, final) as aside:
+            yield aside
+
+
+@contextlib.contextmanager
+def _renamed(folder: str, final: Path) -> Iterator[str]:
     aside, old = (final.with_name(f".{final.name}.{doing}") for doing in ("writing", "removing"))
-    for left in (aside, old):  # by an export that was killed
-        shutil.rmtree(left, ignore_errors=True)
+    _clear(aside, old, final)
     try:
         yield str(aside)
         if final.exists():
@@ -227,5 +240,12 @@ def appearing(folder: str) -> Iterator[str]:
     except OSError as error:
         raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:
-        for left in (aside, old):
-            shutil.rmtree(left, ignore_errors=True)
+        _clear(aside, old, final)
+
+
+def _clear(aside: Path, old: Path, final: Path) -> None:
+    """Remove what was on its way; the former folder gets its name back where no other has it."""
+    if old.exists() and not final.exists():
+        old.rename(final)
+    for left in (aside, old):
+        shutil.rmtree(left, ignore_errors=True)

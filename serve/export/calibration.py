@@ -12,6 +12,7 @@ from millrace import storage
 from millrace.errors import StorageError
 from serve.errors import ServeSettingsError
 from serve.export.linears import watching
+from serve.tokenizer import open_tokenizer
 
 TEXT_ENDINGS = (".txt", ".md")
 COMPARED = 4, 64  # texts and tokens of each on which an export is compared with its source
@@ -43,15 +44,10 @@ def sequences(folder: str, path: str, samples: int, tokens: int) -> list[list[in
     """Return the ids of the first `samples` texts of a file, each of at most `tokens`; in the file's order.
 
     A record's text is its field text, else its messages in the folder's chat template. A .txt file is one text, cut
-    into pieces of `tokens`. Raises ServeSettingsError where the file has no text or the folder no tokenizer.
+    into pieces of `tokens`. Raises ServeSettingsError where the file has no text, ModelFolderError where
+    the folder has no tokenizer.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ServeSettingsError(f"calibration needs the model's tokenizer: {line}") from None
+    tokenizer = open_tokenizer(folder)
     found: list[list[int]] = []
     for text in _texts(path, tokenizer):
         ids = tokenizer(text)["input_ids"]

@@ -6,12 +6,14 @@ from typing import Any
 
 from millrace import storage
 from pretrain.errors import WeightsError
-from pretrain.hf.config import ARCHITECTURES, read_config, read_family
+from pretrain.hf.config import ARCHITECTURES, read_family
+from pretrain.hf.config import read_config as read_model
 from pretrain.hf.folder import INDEX
 from pretrain.hf.tables import SCORE
 from pretrain.hf.weights import Weights
 from serve.errors import ExportError, ModelFolderError
 from serve.export.spelling import both_spellings
+from serve.model import quantised_by, read_config
 
 FLOATS = ("float32", "bfloat16", "float16")
 SCORES = "ForSequenceClassification"  # transformers' classes with a head of numbers
@@ -31,10 +33,10 @@ class FolderSource:
 
     def __init__(self, name: str, folder: str, run: str = ""):
         self.name, self.folder, self.run = name, folder, run
-        given = storage.read_json(storage.join(folder, "config.json"))
+        given = read_config(folder)
         refuse_quantised(folder, given)
         try:
-            self.family, self.model = read_family(folder), read_config(folder)
+            self.family, self.model = read_family(folder), read_model(folder)
             self.outputs = _outputs(folder, given, self.family)
             self._weights = Weights(folder, self.model, self.outputs)
         except WeightsError as error:
@@ -47,7 +49,8 @@ class FolderSource:
                 raise ExportError(f"{folder}: {tensor} is {dtype}: a quantised model; {_WANTED}")
         self._last: Any = None
         self.dtype = self.dtypes[next(iter(self.shapes))]
-        self.config = both_spellings(given, self.model, self.dtype)
+        kind = ARCHITECTURES[self.family]  # of a language model; one that scores has said so
+        self.config = both_spellings({"architectures": [kind]} | _said(given), self.model, self.dtype)
 
     def part(self, name: str, *bounds: tuple[int, int]) -> Any:
         """Return a part of a tensor: the file's own bytes, mapped into memory; what was given before is let go."""
@@ -66,13 +69,14 @@ _WANTED = "export takes the weights it was made of, in float32, bfloat16 or floa
 
 
 def refuse_quantised(folder: str, config: dict[str, Any]) -> None:
-    """Raise ExportError where config.json or hf_quant_config.json says that weights are quantised."""
-    told = config.get("quantization_config")
-    if isinstance(told, dict):
-        method = told.get("quant_method", "an unnamed method")
+    """Raise ExportError where a folder says that its weights are quantised."""
+    if method := quantised_by(folder, config):
         raise ExportError(f"{folder} is quantised already, by {method}; {_WANTED}")
-    if storage.exists(storage.join(folder, "hf_quant_config.json")):
-        raise ExportError(f"{folder} is quantised already, as its hf_quant_config.json says; {_WANTED}")
+
+
+def _said(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config.json without an `architectures` that names nothing."""
+    return config if config.get("architectures") else {k: v for k, v in config.items() if k != "architectures"}
 
 
 def _outputs(folder: str, config: dict[str, Any], family: str) -> int:

@@ -22,7 +22,7 @@ from pretrain.run.checkpoints import NAME, Folder, damage
 from serve.errors import ExportError, ModelFolderError
 from serve.export.folder import SCORES, FolderSource, copy_rest, write_generation
 from serve.export.source import Source
-from serve.model import EXPORTED
+from serve.model import EXPORTED, read_config, weights_folder
 
 CHECKPOINTS = "checkpoints"
 ACTOR = "actor"  # the policy that an alignment run is about, in its checkpoints
@@ -46,13 +46,10 @@ def open_source(named: str) -> Source:
 
 
 def _opened(named: str, place: str) -> Source:
-    there = storage.list_folder(place)
-    if "config.json" in there:
-        parent = place.rpartition("/")[0]
-        handed_on = place.endswith("/" + EXPORTED) and kind_of(parent)
-        return FolderSource(named, place, parent if handed_on else "")
-    if storage.exists(storage.join(place, EXPORTED, "config.json")):
-        return FolderSource(named, storage.join(place, EXPORTED), place if kind_of(place) else "")
+    there, folder = storage.list_folder(place), weights_folder(place)
+    if folder is not None:
+        run = folder.removesuffix("/" + EXPORTED)
+        return FolderSource(named, folder, run if run != folder and kind_of(run) else "")
     run, path = _checkpoint(named, place, there)
     if wrong := damage(path):
         raise CheckpointError(f"{path} is not whole: {wrong[0]}")
@@ -128,7 +125,7 @@ def _aligned(named: str, run: str, path: Path, settings: Mapping[str, Any]) -> S
         )
     saved = DistCheckpoint(str(actor))
     outputs = saved.adapters(OUTPUT)[OUTPUT][0] if settings["method"] == "reward_model" else 0
-    shape, told = model_of(base), _scoring(storage.read_json(storage.join(base, "config.json")), outputs)
+    shape, told = model_of(base), _scoring(read_config(base), outputs)
     rest = _rest_of(base, str(model["tokenizer"]), told)
     if not saved.adapters(ADAPTERS):
         return CheckpointSource(named, run, str(actor), shape, told, rest, outputs)

@@ -162,6 +162,18 @@ def test_a_lock_has_one_holder(folder):
         pass
 
 
+def test_a_passing_lock_leaves_no_file_and_a_removed_one_locks_nothing(tmp_path, monkeypatch):
+    url = f"{tmp_path}/lock"
+    with storage.lock(url, "me", passing=True):
+        assert (tmp_path / "lock").exists()
+    assert list(tmp_path.iterdir()) == []
+    opened = storage._lock_file(url)  # as one that came while the first held it
+    (tmp_path / "lock").unlink()
+    monkeypatch.setattr(storage, "_lock_file", lambda url: opened)
+    with pytest.raises(BlockingIOError, match="ended just now"), storage.lock(url, "other"):
+        raise AssertionError
+
+
 def test_a_lock_goes_with_its_process(tmp_path):
     code = "with storage.lock(sys.argv[1], 'dead'):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     assert run_and_die(code, str(tmp_path / "lock")) == -signal.SIGKILL

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -88,6 +91,30 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     with appearing(str(out)) as folder:
         write(folder, {"other": torch.ones(1)})
     assert TensorFolder(str(out)).shapes.keys() == {"other"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_two_writers_of_one_folder_do_not_mix(tmp_path):
+    out = tmp_path / "out"
+    code = (
+        "import sys\nfrom pretrain.hf.folder import appearing\nwith appearing(sys.argv[1]) as place:\n"
+        "    open(place + '/mine', 'w').close()\n"
+    )
+    with appearing(str(out)) as folder:
+        write(folder, TENSORS)
+        other = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=False)
+        assert other.returncode
+        assert f"out is being written by process {os.getpid()}; wait for it" in other.stderr
+    assert TensorFolder(str(out)).shapes.keys() == TENSORS.keys()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_killed_writer_moved_away_comes_back(tmp_path):
+    write(tmp_path / ".out.removing", {"old": torch.ones(1)})
+    (tmp_path / ".out.lock").write_text("process 1")  # it is dead: nobody holds it
+    with pytest.raises(KeyError):
+        failing(tmp_path / "out", KeyError())
+    assert TensorFolder(str(tmp_path / "out")).shapes.keys() == {"old"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
