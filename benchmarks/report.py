@@ -102,19 +102,22 @@ def checksums(bench: Path) -> dict[str, str]:
     return {path.name: tables.checksum(str(path))["xxh3"] for path in sorted(bench.iterdir()) if path.is_file()}
 
 
-def write_result(theme: str, title: str, given: Setting, libraries: Sequence[str], body: str) -> None:
+def write_result(
+    theme: str, title: str, given: Setting, libraries: Sequence[str], body: str, device: str = "no GPU used"
+) -> None:
     """Write results/<theme>.md with where and on what it was measured (quick runs only print it)."""
     words = list(sys.argv[1:])
     places = {given.bench: "BENCH", given.peers: "PEERS", given.given.work and given.given.work.absolute(): "WORK"}
     words = [places.get(Path(w).absolute(), w) for w in words]
-    module = f"benchmarks.{Path(sys.argv[0]).stem}"
+    script = Path(sys.argv[0])
+    module = f"benchmarks.{script.parent.name if script.stem == '__main__' else script.stem}"
     words = [Path(w).name if w.startswith("/") else w for w in words]
     text = "\n".join(
         [
             f"# {title}\n",
             f"- command: `python -m {module} {' '.join(words)}`",
             f"- date: {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC; commit: {commit()}",
-            f"- hardware: {hardware()}; load at the end: {os.getloadavg()[0]:.1f}",
+            f"- hardware: {hardware()}, {device}; load at the end: {os.getloadavg()[0]:.1f}",
             f"- ours: {versions(libraries)}",
             *([f"- peers: {peer_versions(given.peers)}"] if given.peers else []),
             "- CPU s: user and system seconds, median (lowest to highest); a ratio is peer by ours, of the medians, "
@@ -146,7 +149,7 @@ def hardware() -> str:
     model = f"{named.get('model name', platform.machine())} (family {named.get('cpu family', '?')}, "
     model += f"model {named.get('model', '?')})"
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20
-    return f"{model}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, no GPU used"
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB"
 
 
 def versions(libraries: Sequence[str]) -> str:
