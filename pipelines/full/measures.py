@@ -18,10 +18,12 @@ import numpy as np
 
 from millrace import storage
 from pipelines.full.plan import MODELS
+from pipelines.full.tasks import FORM, WEIGHT
 
 PROMPT = "Question: {}\nAnswer:"  # as demo.jinja writes it
-ANSWER_TOKENS = 96  # of an example answer, ours: the longest sections take about as many
-TASK_TOKENS = 24  # a right answer in the right form takes half
+ANSWER_TOKENS = 64  # of an example answer, ours: the longest sections take about as many
+TASK_TOKENS = 8  # as demo-grpo draws; a right answer in the right form takes five
+DRAWS = 8  # samples of each task, at temperature 1
 
 
 def measure(run: str, held: str) -> dict[str, Any]:
@@ -55,22 +57,36 @@ def measure(run: str, held: str) -> dict[str, Any]:
 
 
 def _tasks(subject: Any, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Complete tasks greedily, and judge them as their rewards do."""
-    from align.rewards.format import Format
-    from align.rewards.math import Math
-    from align.rewards.reward import Completion
+    """Complete tasks greedily and by sampling, and judge them as their rewards do; sampled: a task's mean is an item.
+
+    The same seeds draw from every model.
+    """
     from serve.evaluate.mean import mean
 
-    began, none = time.perf_counter(), np.zeros(0, np.int64)
-    answers = subject.complete([PROMPT.format(one["prompt"]) for one in asked], TASK_TOKENS, ())
-    done = [Completion(one["prompt"], said, none, none, finished=True, task=one) for one, said in zip(asked, answers)]
-    right, form = np.array(Math()(done)), np.array(Format(tags=("answer",))(done))
-    values = {"exact_match": right * form, "right": right, "form": form}
+    began = time.perf_counter()
+    values: dict[str, np.ndarray] = {}
+    for how, draws, temperature in (("greedy", 1, 0.0), ("sampled", DRAWS, 1.0)):
+        many = [one for one in asked for _ in range(draws)]
+        said = subject.complete([PROMPT.format(one["prompt"]) for one in many], TASK_TOKENS, (), temperature)
+        right, form = _judged(many, said)
+        of = {"solved": right * form, "right": right, "form": form, "reward": right + WEIGHT * form}
+        values |= {f"{how}/{name}": one.reshape(len(asked), draws).mean(axis=1) for name, one in of.items()}
     measures = {name: asdict(mean(of)) for name, of in values.items()}
     for kind in dict.fromkeys(one["kind"] for one in asked):
         chosen = np.array([one["kind"] == kind for one in asked])
-        measures[f"exact_match/{kind}"] = asdict(mean((right * form)[chosen]))
+        measures[f"sampled/right/{kind}"] = asdict(mean(values["sampled/right"][chosen]))
     return {"items": len(asked), "measures": measures, "seconds": round(time.perf_counter() - began, 2)}
+
+
+def _judged(asked: Sequence[Mapping[str, Any]], said: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (right, in the form) of completions, each 0 or 1."""
+    from align.rewards.format import Format
+    from align.rewards.math import Math
+    from align.rewards.reward import Completion
+
+    none = np.zeros(0, np.int64)
+    done = [Completion(one["prompt"], text, none, none, finished=True, task=one) for one, text in zip(asked, said)]
+    return np.array(Math()(done)), np.array(Format(pattern=FORM)(done))
 
 
 def lines(url: str) -> list[dict[str, Any]]:

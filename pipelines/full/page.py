@@ -16,7 +16,9 @@ from millrace import __version__, storage
 from millrace.config import build
 from millrace.markup import bytes_, count, element, row, seconds, short, text, tiled, value
 from pipelines.full.gather import Facts, gather
+from pipelines.full.measures import DRAWS
 from pipelines.full.plan import ALIGNED, MODELS, Wishes, steps
+from pipelines.full.tasks import KINDS, WEIGHT
 from pretrain.report.curves import Chart, draw
 from pretrain.report.parts import settings, whole
 
@@ -60,17 +62,18 @@ def _tiles(facts: Facts) -> str:
         ("Parameters", short(_parameters(facts)), ""),
         ("Validation loss", value(float(losses[-1])) if len(losses) else "–", "nats a token, of held-out documents"),
     ]
-    for task, measure, name, remark in TILES:
-        change = [_measure(facts, model, task, measure) for model in (MODELS[0], MODELS[-1])]
+    for task, measure, models, name, remark in TILES:
+        change = [_measure(facts, model, task, measure) for model in models]
         if all(change):
             first, last = (f"{one['value']:.2f}" for one in change if one)
-            tiles.append((name, last, f"{first} after pretraining; {remark}"))
+            tiles.append((name, last, f"{first} {remark}"))
     tiles.append(("Time", seconds(whole_seconds), f"{seconds(sum(one.cpu_seconds for one in spent))} of CPU"))
     return tiled(tiles)
 
 
-TILES = (("tasks", "exact_match", "Held-out tasks solved", "greedily"),
-         ("pairs", "acc", "True section preferred", "to a wrong one"))  # fmt: skip
+TILES = (("pairs", "acc", ("sft", "dpo"), "True section preferred", "before DPO; held-out pairs, chance 0.5"),
+         ("tasks", "sampled/reward", ("dpo", "grpo"), "Held-out reward",
+          f"before GRPO; sampled, of {1 + WEIGHT}"))  # fmt: skip
 
 
 def _curves(facts: Facts) -> tuple[str, dict[str, Any]]:
@@ -129,8 +132,13 @@ MEASURES = (
     ("documents", "bits_per_byte", "Bits per byte", "of the begins of documents", False, 3),
     ("choices", "acc_norm", "True section among four", "by log-probability a character; chance 0.25", True, 3),
     ("pairs", "acc", "True section preferred to a wrong one", "by log-probability; chance 0.5", True, 3),
-    ("tasks", "exact_match", "Tasks solved", "greedily, right answer in the right form", True, 3),
-    ("tasks", "form", "Right form", "greedily", True, 3),
+    ("tasks", "sampled/reward", f"Reward of tasks, of {1 + WEIGHT}", f"{DRAWS} samples each, as GRPO draws", True, 3),
+    ("tasks", "sampled/right", "Right answer", "of these samples", True, 3),
+    ("tasks", "sampled/form", "Right form", "of these samples", True, 3),
+    ("tasks", "sampled/solved", "Right answer in the right form", "of these samples", True, 3),
+    ("tasks", "greedy/right", "Right answer", "greedily", True, 3),
+    ("tasks", "greedy/solved", "Right answer in the right form", "greedily", True, 3),
+    *(("tasks", f"sampled/right/{kind}", f"Right answer: {kind}", "of these samples", True, 3) for kind in KINDS),
 )
 
 

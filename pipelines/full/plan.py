@@ -14,6 +14,7 @@ from millrace.errors import ConfigError
 MILLRACE = (sys.executable, "-m", "pipelines.cli")
 ALIGNED = ("sft", "dpo", "grpo")  # each from the model of the one before
 MODELS = ("pretrain", *ALIGNED)
+PRETRAINING = "pretraining/pretrain-demo.yaml"
 HELD = {"sft": "sections", "dpo": "pairs", "grpo": "tasks"}  # what each is validated on
 
 
@@ -26,7 +27,7 @@ class Step:
     command: tuple[str, ...]
     makes: str  # a path below the demo's folder that is there once the step is done, and not before
     needs: tuple[str, ...] = ()  # steps before it: where one is done anew, this is too
-    recipe: str = ""  # the file whose content shapes it
+    shaping: tuple[str, ...] = ()  # files of this package whose content shapes it: its recipe, its code
 
     @property
     def folder(self) -> str:
@@ -78,21 +79,23 @@ def steps(folder: str, wanted: Wishes) -> list[Step]:
               "--set", "Pack.seq_length=512", *settings("curate"), *wanted.curation), "curation/run.json"),
         Step("data", "make alignment data by script",
              (sys.executable, "-m", "pipelines.full.records", "--curation", at("curation"), "--output", data,
-              *settings("pretrain")), "data/manifest.json", ("curate",), "pretraining/pretrain-demo.yaml"),
+              *settings("pretrain")), "data/manifest.json", ("curate",),
+             (PRETRAINING, *_ours("records", "documents", "sections", "tasks", "draw"))),
         Step("pretrain", "train a small model",
              (*MILLRACE, "pretrain", "pretrain-demo", "--shards", at("curation"), "--output", at("pretrain"),
               "--set", f"data.clusters={data}/clusters.parquet", *settings("pretrain")), "pretrain/hf/config.json",
-             ("data",), "pretraining/pretrain-demo.yaml"),
+             ("data",), (PRETRAINING,)),
     ]  # fmt: skip
     for before, name in zip(MODELS, ALIGNED):
         held = f"{data}/held/{HELD[name]}.jsonl"
         template = ("--set", f"model.template={resources.files(__package__) / 'demo.jinja'}") if name == "sft" else ()
+        written = ("full/demo.jinja",) if name == "sft" else ()
         made.append(
             Step(name, {"sft": "fine-tune on sections and form", "dpo": "prefer true sections to mismatched ones",
                         "grpo": "reinforce right answers in the right form"}[name],
                  (*MILLRACE, "align", f"demo-{name}", "--model", at(before), "--data", f"{data}/{name}.jsonl",
                   "--output", at(name), "--set", f"data.validation={held}", *template, *settings(name)),
-                 f"{name}/hf/config.json", (before, "data"), f"alignment/demo-{name}.yaml")
+                 f"{name}/hf/config.json", (before, "data"), (f"alignment/demo-{name}.yaml", *written))
         )  # fmt: skip
     return [*made, *_after(folder)]
 
@@ -108,18 +111,24 @@ def _after(folder: str) -> list[Step]:
 
     return [
         Step("evaluate", "measure each model on what was held out", ours("measures", "--folder", folder),
-             "evaluation/done.json", (*MODELS, "data")),
+             "evaluation/done.json", (*MODELS, "data"), _ours("measures", "tasks")),
         Step("export", "write the model for others to load",
              (*MILLRACE, "export", at(MODELS[-1]), "--to", "hf", "--output", at("export", "hf")),
              "export/hf/config.json", (MODELS[-1],)),
         Step("serve", "serve it, and ask one question over HTTP",
              ours("answer", "--model", at("export", "hf"), "--data", at("data"), "--before",
                   at("evaluation", f"{MODELS[0]}.json"), "--output", at("served")),
-             "served/answer.json", ("export", "evaluate")),
-        Step("page", "put it all on one page", ours("page", "--folder", folder), "report.html", ("serve",)),
+             "served/answer.json", ("export", "evaluate"), _ours("answer")),
+        Step("page", "put it all on one page", ours("page", "--folder", folder), "report.html", ("serve",),
+             ("full/page.css", *_ours("page", "gather"))),
     ]  # fmt: skip
 
 
 def shaped_by(step: Step) -> bytes:
-    """Return the content of a step's recipe."""
-    return resources.files("pipelines").joinpath(step.recipe).read_bytes() if step.recipe else b""
+    """Return the content of the files that shape a step."""
+    return b"".join(resources.files("pipelines").joinpath(name).read_bytes() for name in step.shaping)
+
+
+def _ours(*modules: str) -> tuple[str, ...]:
+    """Return the files of modules beside this one."""
+    return tuple(f"full/{name}.py" for name in modules)

@@ -19,7 +19,7 @@ from typing import Any
 from millrace import storage
 from pipelines.full import documents, tasks
 from pipelines.full.documents import Document
-from pipelines.full.draw import drawn
+from pipelines.full.draw import among, drawn
 from pipelines.full.sections import Section, sections
 from pipelines.full.tasks import Task
 from pretrain.config import Data
@@ -36,7 +36,8 @@ class Settings:
 
     seed: int = 0
     task_share: float = 0.2  # of arithmetic's keys are held out
-    showings: int = 1  # of each training task with its answer in fine-tuning: enough for the form, not for the sums
+    showings: int = 8  # of each training task with its answer in fine-tuning
+    formed: float = 0.4  # of these show the answer in the form that is rewarded; the others the bare number
     choices: int = 4  # sections a question offers, one of them true
 
 
@@ -81,7 +82,7 @@ def records(kept: Sequence[Document], settings: Settings) -> tuple[Files, dict[s
     """Return the records of each file, and what was found and left out."""
     learnt, held, wrong, counts = apart(kept)
     learnt_tasks, held_tasks = tasks.split(settings.seed, settings.task_share)
-    shown = [_solved(one, number) for number in range(settings.showings) for one in learnt_tasks]
+    shown = [_solved(one, number, settings) for number in range(settings.showings) for one in learnt_tasks]
     fine_tuning = [*map(_conversation, learnt), *shown]
     return {
         "sft.jsonl": shuffled(fine_tuning, settings.seed),
@@ -178,8 +179,10 @@ def _conversation(one: Found) -> dict[str, Any]:
     return {"id": one.id, "messages": _turns(one.section.question, one.section.answer)}
 
 
-def _solved(one: Task, number: int) -> dict[str, Any]:
-    return {"id": f"{one.prompt} ({number + 1})", "messages": _turns(one.prompt, one.completion)}
+def _solved(one: Task, number: int, settings: Settings) -> dict[str, Any]:
+    id = f"{one.prompt} ({number + 1})"
+    answer = one.completion if among(f"form {id}", settings.seed, settings.formed) else one.answer
+    return {"id": id, "messages": _turns(one.prompt, answer)}
 
 
 def _turns(question: str, answer: str) -> list[dict[str, str]]:

@@ -32,7 +32,7 @@ class StepError(MillraceError):
 class Record:
     """What is known of a step: RUN/steps/NAME.json. Seconds are of all attempts that ended by themselves."""
 
-    key: str  # of command, recipe and all steps before; another one begins the step anew
+    key: str  # of command, recipe, code and all steps before; another one begins the step anew
     command: list[str]
     done: bool = False
     attempts: int = 0
@@ -56,7 +56,7 @@ def run(
 ) -> None:  # fmt: skip
     """Run what is not done. `say` gets a line a step, with `told(folder, name)` in it; `still` what goes on meanwhile.
 
-    A step whose command, recipe, or any step before it is another than last time begins anew, its folder removed.
+    A step whose command, recipe, code, or any step before it is another than last time begins anew, its folder removed.
     Raises StepError, also where another process is at work in the folder, and KeyboardInterrupt (on SIGTERM too) once
     the step at work has saved and ended.
     """

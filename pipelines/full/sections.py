@@ -9,7 +9,7 @@ from dataclasses import dataclass
 SIGN = "\u00b6"  # ends a heading's line: the anchor that Sphinx puts beside it
 CODE = re.compile(r"[(=\[\]]|^(- )?(class|exception|method|attribute|function|object|event|sqlalchemy\.)")
 SENTENCE_END = re.compile(r"[.:!?](?=\s|$)")
-MIN_CHARACTERS, MAX_CHARACTERS = 80, 360  # of an answer; ours: at a fifth of a token each, a row of 512 holds several
+MIN_CHARACTERS, MAX_CHARACTERS = 80, 240  # of an answer; ours: what a heading is about is said in the first sentences
 MIN_WORDS = 12  # of letters; fewer are lists of links and numbers
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pipelines.full.draw import among, drawn
 
 LARGEST = 9  # operands are 0 to it
-COPIED = 2 * LARGEST + 1  # numbers to write between tags are below it: those that sums can be
+FORM = r"^ ?\[ \d+ \]$"  # of an answer, as the reward `format` of demo-grpo asks for it
+WEIGHT = 0.3  # of the form beside 1 for the right number, as demo-grpo weighs them
 
 
 @dataclass(frozen=True)
@@ -23,24 +24,23 @@ class Task:
 
     @property
     def completion(self) -> str:
-        """The answer in the form that is asked for; with spaces, as numbers are the same tokens then as in prompts."""
-        return f"<answer> {self.answer} </answer>"
+        """The answer in the form that is rewarded; with spaces, as numbers are the same tokens then as in prompts."""
+        return f"[ {self.answer} ]"
 
 
 Wordings = tuple[str, ...]
+# Words that documentation of a database has often: each is a token or two.
 KINDS: dict[str, tuple[Wordings, Callable[[int, int], int | None]]] = {
-    "sum": (("What is {0} plus {1}?", "{0} + {1} = ?", "Add {0} and {1}."), lambda a, b: a + b),
-    "difference": (
-        ("What is {0} minus {1}?", "{0} - {1} = ?", "Take {1} from {0}."), lambda a, b: a - b if a >= b else None,
-    ),
+    "sum": (("What is {0} + {1} ?", "The sum of {0} and {1} is ?"), lambda a, b: a + b),
     "larger": (
-        ("Which is larger, {0} or {1}?", "The larger of {0} and {1}?"), lambda a, b: max(a, b) if a != b else None,
+        ("The max of {0} and {1} is ?", "Which is larger: {0} or {1} ?"), lambda a, b: max(a, b) if a != b else None,
     ),
     "smaller": (
-        ("Which is smaller, {0} or {1}?", "The smaller of {0} and {1}?"), lambda a, b: min(a, b) if a != b else None,
+        ("The min of {0} and {1} is ?", "Which is smaller: {0} or {1} ?"), lambda a, b: min(a, b) if a != b else None,
     ),
+    "first": (("Write the first of {0} and {1} in brackets.",), lambda a, b: a if a != b else None),
+    "last": (("Write the last of {0} and {1} in brackets.",), lambda a, b: b if a != b else None),
 }  # fmt: skip
-COPY = ("Write {0} between tags.", "Put the number {0} into answer tags.")
 
 
 def everything() -> Iterator[Task]:
@@ -52,9 +52,6 @@ def everything() -> Iterator[Task]:
                 key = f"{kind} {min(a, b)} {max(a, b)}"  # 3 + 4 and 4 + 3 are one
                 for wording in wordings:
                     yield Task(kind, key, wording.format(a, b), str(right))
-    for number in range(COPIED):
-        for wording in COPY:
-            yield Task("copy", f"copy {number}", wording.format(number), str(number))
 
 
 def split(seed: int, share: float) -> tuple[list[Task], list[Task]]:

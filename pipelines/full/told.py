@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from millrace import storage
 from pipelines.full.plan import ALIGNED, MODELS
+from pipelines.full.tasks import WEIGHT
 
 
 def told(folder: str, name: str) -> str:
@@ -51,13 +52,13 @@ def _aligned(run: str) -> str:
     if facts.method == "dpo":  # before the first step both models are one, and no margin is above 0
         return f"held-out accuracy {last(facts.validations, 'accuracy'):.3f}, chance 0.5"
     early, late = early_and_late(facts.steps, "reward")
-    return f"reward {early:.3f} to {late:.3f} of 1.2"
+    return f"reward {early:.3f} to {late:.3f} of {1 + WEIGHT}"
 
 
 def _measured(folder: str) -> str:
-    found = {name: storage.read_json(storage.join(folder, f"{name}.json"))["tasks"] for name in (MODELS[0], MODELS[-1])}
-    before, after = (one["tasks"]["measures"]["exact_match"]["value"] for one in found.values())
-    return f"held-out tasks solved {before:.3f} to {after:.3f}"
+    found = [storage.read_json(storage.join(folder, f"{name}.json"))["tasks"] for name in MODELS[-2:]]
+    before, after = (one["tasks"]["measures"]["sampled/reward"]["value"] for one in found)
+    return f"held-out reward {before:.3f} before GRPO, {after:.3f} after"
 
 
 def _exported(folder: str) -> str:

@@ -51,6 +51,10 @@ def test_recipes_are_there_and_shape_their_steps():
     by_name = {one.name: one for one in steps("/demo", Wishes())}
     assert b"method: dpo" in shaped_by(by_name["dpo"])
     assert shaped_by(by_name["export"]) == b""
+    for module in ("records", "tasks", "sections", "documents"):
+        assert f"full/{module}.py" in by_name["data"].shaping
+    for one in by_name.values():
+        assert not one.shaping or shaped_by(one)
 
 
 def test_the_chat_template_asks_as_the_evaluation_does(tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from curator import ExactDedup, Pack, Pipeline, ReadJsonl, Tokenize
 from millrace import storage
+from pipelines import alignment
 from pipelines.full import documents, records, tasks
 from pipelines.full.records import Settings
 from pipelines.full.sections import MAX_CHARACTERS, sections
@@ -21,7 +24,7 @@ WORDS = "session engine table column query mapper flush commit row index key val
 SHARED = "This paragraph stands in many of the pages, whatever they are about, and nobody should be asked about it."
 
 
-def prose(seed: int, words: int = 30) -> str:
+def prose(seed: int, words: int = 22) -> str:
     drawn = random.Random(seed)
     return " ".join(drawn.choice(WORDS) + str(drawn.randrange(90)) for _ in range(words)).capitalize() + "."
 
@@ -68,7 +71,9 @@ def test_no_text_of_a_held_out_document_is_in_any_training_file(run, made):
     held = {one["id"]: one["text"] for one in lines(made / "held/documents.jsonl")}
     assert 10 < len(held) < 40
     whole = "\n".join(held.values())
-    learnt = lines(made / "sft.jsonl") + lines(made / "dpo.jsonl")
+    learnt = [
+        one for one in lines(made / "sft.jsonl") + lines(made / "dpo.jsonl") if not one["id"].endswith(")")
+    ]  # no task
     texts = [turn["content"] for one in learnt for turn in one.get("messages", ())]
     texts += [one[side] for one in learnt for side in ("prompt", "chosen", "rejected") if side in one]
     assert len(texts) > 1000
@@ -150,7 +155,7 @@ def test_a_held_out_task_is_in_no_wording_among_those_learnt():
     assert not {one.key for one in learnt} & {one.key for one in held}
     assert not {one.prompt for one in learnt} & {one.prompt for one in held}
     assert len(learnt) + len(held) == len({one.prompt for one in tasks.everything()})
-    assert {one.kind for one in held} == {"sum", "difference", "larger", "smaller", "copy"}
+    assert {one.kind for one in held} == set(tasks.KINDS)
     assert 0.1 < len(held) / (len(held) + len(learnt)) < 0.3
 
 
@@ -165,7 +170,18 @@ def test_every_task_s_answer_earns_all_of_its_rewards():
         for one in tasks.everything()
     ]
     assert set(Math()(done)) == {1.0}
-    assert set(Format(tags=("answer",), finished=True)(done)) == {1.0}
+    rewards = [alignment.load("demo-grpo").rewards[place] for place in (0, 1)]
+    assert rewards == [{"math": {}}, {"format": {"pattern": tasks.FORM, "finished": True, "weight": tasks.WEIGHT}}]
+    assert set(Format(pattern=tasks.FORM, finished=True)(done)) == {1.0}
+    bare = [replace(one, text=one.text.strip(" []")) for one in done]
+    assert set(Math()(bare)) == {1.0}
+    assert set(Format(pattern=tasks.FORM)(bare)) == {0.0}
+
+
+def test_fine_tuning_shows_the_form_of_tasks_now_and_then(made):
+    shown = [one["messages"][1]["content"] for one in lines(made / "sft.jsonl") if one["id"].endswith(")")]
+    formed = sum(bool(re.fullmatch(tasks.FORM, answer)) for answer in shown)
+    assert 0.35 < formed / len(shown) < 0.45
 
 
 def test_sections_are_headings_in_words_with_whole_sentences():

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,11 @@ from pipelines.full.runner import Record, StepError
 APPEND = "import pathlib, sys; p = pathlib.Path(sys.argv[1]); p.parent.mkdir(parents=True, exist_ok=True); "
 
 
-def step(name: str, folder: Path, needs: tuple[str, ...] = (), more: str = "", **other: str) -> Step:
+def step(name: str, folder: Path, needs: tuple[str, ...] = (), more: str = "") -> Step:
     """A step that adds a line to its file."""
     code = APPEND + "p.open('a').write('done\\n')" + (f"; {more}" if more else "")
-    return Step(name, f"makes {name}", (sys.executable, "-c", code, str(folder / name / "file")), f"{name}/file", needs,
-                **other)  # fmt: skip
+    command = (sys.executable, "-c", code, str(folder / name / "file"))
+    return Step(name, f"makes {name}", command, f"{name}/file", needs)
 
 
 def ran(steps: list[Step], folder: Path) -> list[str]:
@@ -51,6 +52,18 @@ def test_a_changed_command_begins_its_step_anew_and_those_that_need_it(tmp_path)
     assert [line.endswith("done before") for line in again] == [False, False, True]
     assert lines_of(tmp_path, "two") == 1
     assert not (tmp_path / "two" / "old").exists()
+
+
+def test_a_changed_recipe_or_code_begins_its_step_anew(tmp_path, monkeypatch):
+    from importlib import resources
+
+    monkeypatch.setattr(resources, "files", lambda _: tmp_path)
+    (tmp_path / "code.py").write_text("one")
+    shaped = replace(step("one", tmp_path), shaping=("code.py",))
+    ran([shaped], tmp_path)
+    (tmp_path / "code.py").write_text("other")
+    assert not ran([shaped], tmp_path)[0].endswith("done before")
+    assert ran([shaped], tmp_path)[0].endswith("done before")
 
 
 def test_the_key_of_a_step_is_the_same_wherever_its_folder_lies(tmp_path):
