@@ -26,7 +26,7 @@ from benchmarks.report import Setting, setting, table, write_result
 T = TypeVar("T")
 Spent = tuple[float, float]  # seconds, CPU seconds
 COMPARED = (("raw", "curated"), ("control", "curated"), ("raw", "control"), ("polluted", "raw"))
-TITLES = {"cpu": "1.3 M parameters on two CPU cores", "gpu": "124 M parameters on a GPU"}
+TITLES = {"cpu": "1.8 M parameters on two CPU cores", "gpu": "124 M parameters on a GPU"}
 
 
 @dataclass(frozen=True)
