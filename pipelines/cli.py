@@ -12,6 +12,7 @@ from millrace.config import did_you_mean
 from millrace.errors import ConfigError, MillraceError
 
 DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
+RESUME = ("curate", "demo", "pretrain", "align", "evaluate")  # commands that go on from what they left
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined input"
 
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(given.command(given))
     except KeyboardInterrupt:
-        return _say("stopped; the same command resumes", 130)
+        return _say(stopped(given), 130)
     except BrokenPipeError:
         return FAILED
     except Exception as error:
@@ -32,6 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, MillraceError):
             return _say(str(error), FAILED)
         return _say(f"{type(error).__name__}: {error} (an error of millrace: --debug shows where)", FAILED)
+
+
+def stopped(given: argparse.Namespace) -> str:
+    """Return what a command that was interrupted says of the next one."""
+    return f"stopped; the same command {'resumes' if given.resumes else 'begins anew'}"
 
 
 def _say(text: str, code: int) -> int:
@@ -57,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
             name, help=text, description=text, epilog=f"example: {example}\n{EXIT_CODES}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
-        made.set_defaults(command=run)
+        made.set_defaults(command=run, resumes=name in RESUME)
         made.add_argument("--debug", action="store_true", help="show tracebacks")
         return made
 

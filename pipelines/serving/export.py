@@ -8,22 +8,30 @@ from typing import Any
 
 def arguments(made: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    made.add_argument("model", help="a run, a checkpoint of one (RUN/checkpoints/step-...), or a Hugging Face folder")
-    made.add_argument("--to", required=True, metavar="FORMAT", help="the format; a wrong one is answered with the list")
+    made.add_argument(
+        "model", nargs="?", help="a run, a checkpoint of one (RUN/checkpoints/step-...), or a Hugging Face folder"
+    )
+    made.add_argument("--to", metavar="FORMAT", help="the format; --list says which there are")
     made.add_argument("--output", metavar="FOLDER", help="the folder to write; one that is an export is replaced")
     made.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="a setting of the format; repeatable"
     )
-    made.add_argument("--plan", action="store_true", help="say which files would be written, and write nothing")
+    made.add_argument("--list", action="store_true", help="list the formats with their settings, and end")
+    made.add_argument("--plan", action="store_true", help="say which files of weights would be written; write nothing")
 
 
 def run(given: Any) -> int:
     """Export, or say what would be written."""
     from millrace.errors import ConfigError
     from serve.export.export import export, refuse_place
-    from serve.export.formats import format_named
+    from serve.export.formats import format_named, listed
     from serve.export.opening import open_source
 
+    if given.list:
+        print(listed())
+        return 0
+    if not (given.model and given.to):
+        raise ConfigError("name a model and a format: millrace export MODEL --to FORMAT; --list says which there are")
     target = format_named(given.to, given.set)
     if not (given.output or given.plan):
         raise ConfigError("--output FOLDER says where the export is to lie; --plan writes nothing and needs none")
@@ -40,10 +48,13 @@ def run(given: Any) -> int:
 
 def planned(source: Any, target: Any) -> str:
     """Return the files of weights, with their sizes, that an export would write."""
+    from serve.export.formats import settings_of
+
     files = target.plan(source)
-    lines = [described(source), f"format     {target}"]
+    lines = [described(source), f"format     {settings_of(target)}"]
     lines += [f"file       {name}  {size:,} bytes" for name, size in files.items()]
-    return "\n".join([*lines, f"weights    {sum(files.values()):,} bytes in {_count(len(files), 'file')}"])
+    lines.append(f"weights    {sum(files.values()):,} bytes in {_count(len(files), 'file')}")
+    return "\n".join([*lines, "beside     configuration, tokenizer, model card and the test's record, not counted"])
 
 
 def described(source: Any) -> str:

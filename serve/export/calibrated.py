@@ -24,6 +24,7 @@ class Calibrated:
     """The settings of every such format. Its layout is modelopt's, so it is tested as that is read."""
 
     name: ClassVar[str]
+    library: ClassVar[str] = ""
     readers: ClassVar[str]  # what loads the layout, in words
     most: ClassVar[float]  # |written - source| / |source| of a tensor, see each format
     calibrate: str = ""  # a file of JSONL, JSON, Parquet (text or messages) or .txt
@@ -73,15 +74,16 @@ class Calibrated:
         """Return what is written for a quantised weight (out, in): weight first, shapes and types by their endings."""
         raise NotImplementedError
 
-    def ids(self, folder: str) -> list[list[int]]:
+    def ids(self, folder: str, source: Source) -> list[list[int]]:
         """Return the text as sequences of ids. folder: where the tokenizer is."""
-        return calibration.sequences(folder, self.calibrate, self.samples, self.tokens)
+        return calibration.sequences(folder, self.calibrate, self.samples, calibration.longest(source, self.tokens))
 
     def test(self, source: Source, folder: str) -> Verdict:
         """Read the folder as an engine does, rounding inputs by its scales, and compare on the text's beginning."""
         written = Quantised(folder, source)
+        length = calibration.longest(source, self.tokens)
         tokens: Any = calibration.compared(
-            calibration.sequences(folder, self.calibrate, calibration.COMPARED[0], self.tokens)
+            calibration.sequences(folder, self.calibrate, calibration.COMPARED[0], length)
         )
         verdict = examine(source, written, Limits(self.most, self.min_cosine), tokens, Unfolded(written, source))
         return replace(verdict, notes=tuple(self.notes(source)))
@@ -89,6 +91,7 @@ class Calibrated:
     def notes(self, source: Source) -> list[str]:
         """Return what a reader of the verdict must know."""
         made = [f"{self.readers}; transformers ignores the scales of this layout"]
+        made += calibration.notes(source, self.tokens)
         if source.dtype == "float32" and not self.dtype:
             made.append("the source is float32: engines compute such folders in 16 bits, so the rest is bfloat16")
         if source.model.experts:

@@ -12,6 +12,7 @@ from millrace import storage
 from millrace.errors import StorageError
 from serve.errors import ServeSettingsError
 from serve.export.linears import watching
+from serve.export.source import Source
 from serve.tokenizer import open_tokenizer
 
 TEXT_ENDINGS = (".txt", ".md")
@@ -40,12 +41,23 @@ def require(path: str, name: str) -> None:
         raise ServeSettingsError(f"calibrate: {error}") from None
 
 
+def longest(source: Source, tokens: int) -> int:
+    """Return how long a text may be: no longer than the model has positions."""
+    return min(tokens, source.model.positions or tokens)
+
+
+def notes(source: Source, tokens: int) -> list[str]:
+    """Return what a reader must know of the texts' length."""
+    most = longest(source, tokens)
+    return [f"texts were cut at {most} tokens, the model's positions, not at {tokens}"] if most < tokens else []
+
+
 def sequences(folder: str, path: str, samples: int, tokens: int) -> list[list[int]]:
     """Return the ids of the first `samples` texts of a file, each of at most `tokens`; in the file's order.
 
     A record's text is its field text, else its messages in the folder's chat template. A .txt file is one text, cut
-    into pieces of `tokens`. Raises ServeSettingsError where the file has no text, ModelFolderError where
-    the folder has no tokenizer.
+    into pieces of `tokens`. Nothing is passed over: what cannot be read is named with its line. Raises
+    ServeSettingsError for that and for a file without text, ModelFolderError for a folder without tokenizer.
     """
     tokenizer = open_tokenizer(folder)
     found: list[list[int]] = []
@@ -56,7 +68,7 @@ def sequences(folder: str, path: str, samples: int, tokens: int) -> list[list[in
             if len(found) == samples:
                 return found
     if not found:
-        raise ServeSettingsError(f"calibrate: {path} has no text: records with a field text or messages were expected")
+        raise ServeSettingsError(f"calibrate: {path} has no text")
     return found
 
 
@@ -64,23 +76,35 @@ def _texts(path: str, tokenizer: Any) -> Iterator[str]:
     try:
         if path.endswith(TEXT_ENDINGS):
             for file in storage.find(path):
-                yield storage.read_bytes(file.url).decode("utf-8-sig", "replace")
+                yield _plain(file.url)
             return
         for file in files.listed(path):
             for one in files.records(file.url):
-                if one.unfit is None and isinstance(one.value, dict):
-                    yield from _text(one.value, tokenizer, one.place)
+                if one.unfit is not None:
+                    raise ServeSettingsError(f"calibrate: {one.place}: {': '.join(one.unfit.args)}")
+                yield _text(one.value, tokenizer, one.place)
     except (DataError, StorageError) as error:
         raise ServeSettingsError(f"calibrate: {error}") from None
 
 
-def _text(record: dict[str, Any], tokenizer: Any, place: str) -> Iterator[str]:
+def _plain(url: str) -> str:
+    try:
+        return storage.read_bytes(url).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ServeSettingsError(f"calibrate: {url} is no UTF-8 text: {error.reason} at byte {error.start}") from None
+
+
+def _text(record: Any, tokenizer: Any, place: str) -> str:
+    if not isinstance(record, dict):
+        raise ServeSettingsError(f"calibrate: {place} is no object with a field text or messages")
     if isinstance(record.get("text"), str):
-        yield record["text"]
-    elif isinstance(record.get("messages"), list):
-        if not tokenizer.chat_template:
-            raise ServeSettingsError(f"calibrate: {place} has messages, but the model has no chat template")
-        yield tokenizer.apply_chat_template(record["messages"], tokenize=False)
+        return str(record["text"])
+    if not isinstance(record.get("messages"), list):
+        there = ", ".join(map(str, record)) or "nothing"
+        raise ServeSettingsError(f"calibrate: {place} has no field text or messages; it has {there}")
+    if not tokenizer.chat_template:
+        raise ServeSettingsError(f"calibrate: {place} has messages, but the model has no chat template")
+    return str(tokenizer.apply_chat_template(record["messages"], tokenize=False))
 
 
 def measure(model: Any, ids: Sequence[Sequence[int]]) -> Amax:

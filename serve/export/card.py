@@ -19,7 +19,7 @@ def card(source: Source, target: Format, verdict: Verdict) -> str:
     name = storage.absolute(source.run or source.name).rpartition("/")[2]
     steps = list(lineage(source.run))
     lines = [
-        "---", "library_name: transformers",
+        "---", *([f"library_name: {target.library}"] if target.library else []),
         f"pipeline_tag: {'text-classification' if source.outputs else 'text-generation'}",
         "tags:", "- millrace", f"- {source.family}", "---", "", f"# {name}", "",
         f"A {source.family} {kind} model, {numbers:,} parameters, as `{target.name}` by millrace {__version__}.",

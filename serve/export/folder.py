@@ -49,8 +49,7 @@ class FolderSource:
                 raise ExportError(f"{folder}: {tensor} is {dtype}: a quantised model; {_WANTED}")
         self._last: Any = None
         self.dtype = self.dtypes[next(iter(self.shapes))]
-        kind = ARCHITECTURES[self.family]  # of a language model; one that scores has said so
-        self.config = both_spellings({"architectures": [kind]} | _said(given), self.model, self.dtype)
+        self.config = both_spellings(given, self.model, self.dtype)
 
     def part(self, name: str, *bounds: tuple[int, int]) -> Any:
         """Return a part of a tensor: the file's own bytes, mapped into memory; what was given before is let go."""
@@ -72,11 +71,6 @@ def refuse_quantised(folder: str, config: dict[str, Any]) -> None:
     """Raise ExportError where a folder says that its weights are quantised."""
     if method := quantised_by(folder, config):
         raise ExportError(f"{folder} is quantised already, by {method}; {_WANTED}")
-
-
-def _said(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a config.json without an `architectures` that names nothing."""
-    return config if config.get("architectures") else {k: v for k, v in config.items() if k != "architectures"}
 
 
 def _outputs(folder: str, config: dict[str, Any], family: str) -> int:

@@ -24,6 +24,7 @@ class Format(Protocol):
     """One way to write a model. Its fields are its whole configuration; `millrace export --set FIELD=VALUE`."""
 
     name: ClassVar[str]  # as `--to` has it
+    library: ClassVar[str]  # of Python that opens the folder, as the Hub names it; "" where there is none
 
     def refuse(self, source: Source) -> None:
         """Raise ExportError or ServeSettingsError where the format cannot hold this model; reads no tensor."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
+import typing
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
-from millrace.config import build, did_you_mean
+from millrace.config import convert, did_you_mean
 from serve.errors import ServeSettingsError
 from serve.export.awq import Awq
 from serve.export.format import Format
@@ -28,20 +31,25 @@ def format_named(name: str, settings: Sequence[str] = ()) -> Format:
         raise ServeSettingsError(
             f"no format is called {name}.{did_you_mean(name, FORMATS)} Formats: {', '.join(FORMATS)}"
         )
-    fields = [field.name for field in dataclasses.fields(FORMATS[name])]
+    hints = {field.name: hint for field, hint in _fields(FORMATS[name])}
     values = {}
     for setting in settings:
         field, equals, text = setting.partition("=")
         if not equals:
-            raise ServeSettingsError(f"--set {setting}: write field=value, such as {fields[0]}=...")
-        if field not in fields:
+            raise ServeSettingsError(f"--set {setting}: write field=value, such as {next(iter(hints))}=...")
+        if field not in hints:
             raise ServeSettingsError(
-                f"--set {setting}: {name} has no field {field}.{did_you_mean(field, fields)} "
-                f"Fields: {', '.join(fields)}"
+                f"--set {setting}: {name} has no field {field}.{did_you_mean(field, hints)} Fields: {', '.join(hints)}"
             )
-        values[field] = _value(setting, text)
-    made: Format = build(FORMATS[name], values)
+        values[field] = convert(_value(setting, text), hints[field], f"{name}: {field}")
+    made: Format = FORMATS[name](**values)
     return made
+
+
+def _fields(cls: type[Any]) -> list[tuple[Any, Any]]:
+    """Return the fields of a format, each with its type."""
+    hints = typing.get_type_hints(cls)
+    return [(field, hints[field.name]) for field in dataclasses.fields(cls)]
 
 
 def _value(setting: str, text: str) -> Any:
@@ -51,14 +59,34 @@ def _value(setting: str, text: str) -> Any:
         raise ServeSettingsError(f"--set {setting}: {text!r} is not a YAML value") from None
 
 
-def described() -> str:
-    """Return every format with its fields and their defaults, a line each."""
+def listed() -> str:
+    """Return every format with what it writes, and its fields with their defaults and what they say, a line each."""
     lines = []
     for name, one in FORMATS.items():
-        lines.append(f"{name:<12} {(one.__doc__ or '').splitlines()[0]}")
-        lines += [f"    {field.name}={_default(field)}" for field in dataclasses.fields(one)]
+        lines.append(f"{name:<12} {inspect.getdoc(one).splitlines()[0]}")  # type: ignore[union-attr]
+        said = _comments(one)
+        for field, _ in _fields(one):
+            lines.append(f"    {f'{field.name}={_shown(field.default)}':<24} {said.get(field.name, '')}".rstrip())
     return "\n".join(lines)
 
 
-def _default(field: Any) -> str:
-    return "" if field.default is dataclasses.MISSING else str(field.default)
+def settings_of(target: Format) -> str:
+    """Return a format by its name, with the settings that differ from what they are by themselves."""
+    fields = dataclasses.fields(target)  # type: ignore[arg-type]
+    given = {
+        field.name: getattr(target, field.name) for field in fields if getattr(target, field.name) != field.default
+    }
+    return " ".join([target.name, *(f"{name}={_shown(value)}" for name, value in given.items())])
+
+
+def _shown(value: Any) -> str:
+    """Return a value as --set takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _comments(cls: type[Any]) -> dict[str, str]:
+    """Return what stands behind each field in the source: it is written there once, for both readers."""
+    found: dict[str, str] = {}
+    for one in reversed([base for base in cls.__mro__ if dataclasses.is_dataclass(base)]):
+        found |= re.findall(r"^    (\w+): .*?  # (.+)$", inspect.getsource(one), re.MULTILINE)
+    return found

@@ -1,6 +1,6 @@
 """FP8 with a scale an output channel and dynamic scales a token: what llm-compressor calls FP8_DYNAMIC.
 
-No text is needed for it. vLLM, SGLang, TensorRT-LLM's PyTorch backend and transformers with compressed-tensors read it.
+No text is needed for it. vLLM, SGLang and transformers with compressed-tensors read it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Fp8Dynamic:
     """Linear layers in FP8, but for the output layer, an expert's router and a head of scores; no calibration."""
 
     name: ClassVar[str] = "fp8-dynamic"
+    library: ClassVar[str] = "transformers"
     shard_bytes: int = SHARD_BYTES  # of a file, at most, but at least one tensor
     min_cosine: float = 0.9  # of logits to the source's; scales that were ignored give less than 0.1
 

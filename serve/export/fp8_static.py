@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pretrain.hf.folder import write_tensors
 from serve.errors import ExportError
-from serve.export import calibration, modelopt_layout, network
+from serve.export import calibration, casting, modelopt_layout, network
 from serve.export.calibrated import Calibrated
 from serve.export.calibration import Amax
 from serve.export.fp8 import LARGEST
@@ -44,8 +44,9 @@ class Fp8(Calibrated):
     def write(self, source: Source, folder: str) -> float:
         """Calibrate, then write. Memory: the model in `dtype` while it is calibrated; then two tensors."""
         began, kind = time.perf_counter(), self.kept(source)
+        casting.require(source, kind)
         with network.as_folder(source, folder) as plain:
-            amax = calibration.measure(network.opened(plain, kind), self.ids(plain))
+            amax = calibration.measure(network.opened(plain, kind), self.ids(plain, source))
         inputs = _inputs(modelopt_layout.quantised(source), amax)
         seconds = time.perf_counter() - began
         shapes, dtypes = self.layout(source)

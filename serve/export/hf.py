@@ -10,6 +10,7 @@ from millrace import storage
 from pretrain.hf.folder import shared_out, write_tensors
 from pretrain.hf.weights import SHARD_BYTES
 from serve.errors import ServeSettingsError
+from serve.export import casting
 from serve.export.folder import FLOATS
 from serve.export.format import Verdict
 from serve.export.selftest import Limits, Plain, examine
@@ -26,6 +27,7 @@ class HuggingFace:
     """Sharded safetensors with index, config.json in both spellings, generation config, tokenizer, template."""
 
     name: ClassVar[str] = "hf"
+    library: ClassVar[str] = "transformers"
     dtype: str = ""  # float32, bfloat16 or float16; "": each tensor as it is
     shard_bytes: int = SHARD_BYTES  # of a file, at most, but at least one tensor
 
@@ -45,7 +47,8 @@ class HuggingFace:
         return {file: sum(sizes.values()) for file, sizes in files.items()}
 
     def write(self, source: Source, folder: str) -> float:
-        """Write the folder. Memory: one tensor."""
+        """Write the folder. Memory: one tensor. Raises ExportError where float16 cannot hold the weights."""
+        casting.require(source, self.dtype)
         write_tensors(folder, source.shapes, self._dtypes(source), _each(source), self.shard_bytes)
         source.copy_rest(folder)
         told = both_spellings(source.config, source.model, self.dtype or source.dtype)

@@ -14,7 +14,7 @@ from millrace import storage
 from pretrain.errors import WeightsError
 from pretrain.hf.folder import TensorFolder, write_tensors
 from serve.errors import ExportError, ServeSettingsError
-from serve.export import modelopt_layout, network
+from serve.export import casting, modelopt_layout, network
 from serve.export.calibrated import Calibrated
 from serve.export.modelopt_layout import NAME, VERSION
 from serve.export.source import Source
@@ -37,9 +37,12 @@ def write(target: Calibrated, source: Source, folder: str, recipe: str, group: i
     10,000. Memory: the model in its type, more than twice. Raises ExportError where modelopt writes another layout.
     """
     began, kind = time.perf_counter(), target.kept(source)
+    casting.require(source, kind)
     with network.room(folder) as aside:
         with network.as_folder(source, folder) as plain:
-            told = _quantised(plain, aside, recipe, group, target.ids(plain), kind, source.config["architectures"])
+            told = _quantised(
+                plain, aside, recipe, group, target.ids(plain, source), kind, source.config["architectures"]
+            )
         seconds = time.perf_counter() - began
         shapes, dtypes = target.layout(source)
         write_tensors(folder, shapes, dtypes, _tensors(aside, shapes, dtypes), target.shard_bytes)

@@ -17,13 +17,13 @@ from serve.export.source import Source
 
 
 @contextlib.contextmanager
-def as_folder(source: Source, beside: str) -> Iterator[str]:
-    """Give a Hugging Face folder of the source: its own, else one written beside `beside` and removed at the end."""
+def as_folder(source: Source, within: str) -> Iterator[str]:
+    """Give a Hugging Face folder of the source: its own, else one written into `within` and removed at the end."""
     own = getattr(source, "folder", "")
     if own:
         yield own
         return
-    with room(beside) as made:
+    with room(within) as made:
         tensors = ((name, source.part(name)) for name in source.shapes)
         write_tensors(made, source.shapes, source.dtypes, tensors, SHARD_BYTES)
         source.copy_rest(made)
@@ -32,9 +32,9 @@ def as_folder(source: Source, beside: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def room(beside: str) -> Iterator[str]:
-    """Give an empty folder on the disk that `beside` is on, removed at the end."""
-    parent = Path(storage.local_path(storage.absolute(beside))).parent
+def room(within: str) -> Iterator[str]:
+    """Give an empty folder in the one that is written, removed at the end; with that one where a process is killed."""
+    parent = Path(storage.local_path(storage.absolute(within)))
     parent.mkdir(parents=True, exist_ok=True)
     made = tempfile.mkdtemp(prefix=".exporting-", dir=parent)
     try:

@@ -15,6 +15,7 @@ from millrace import storage
 from millrace.config import build
 from millrace.errors import StorageError
 from pretrain.errors import CheckpointError, ShardError, WeightsError
+from pretrain.hf.config import ARCHITECTURES
 from pretrain.hf.weights import Tokenizer
 from pretrain.report.gather import KIND as PRETRAIN
 from pretrain.report.gather import kind_of
@@ -138,7 +139,8 @@ def _scoring(told: dict[str, Any], outputs: int) -> dict[str, Any]:
     """Return a base's config.json with a head of so many scores; as it is for a language model."""
     if not outputs:
         return told
-    kind = str(told["architectures"][0]).replace("ForCausalLM", SCORES).replace("LMHeadModel", SCORES)
+    given = (told.get("architectures") or [ARCHITECTURES[str(told["model_type"])]])[0]
+    kind = str(given).replace("ForCausalLM", SCORES).replace("LMHeadModel", SCORES)
     names = told.get("id2label") or {}
     labels = {str(n): names.get(str(n), f"LABEL_{n}") for n in range(outputs)}
     pad = told.get("pad_token_id")

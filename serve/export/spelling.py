@@ -10,11 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from pretrain.config import Model
+from pretrain.hf.config import ARCHITECTURES
 
 
 def both_spellings(config: Mapping[str, Any], model: Model, dtype: str) -> dict[str, Any]:
-    """Return a config.json with rotary positions and `dtype` in the spelling of transformers 4 and of 5."""
-    made = {**config, "dtype": dtype, "torch_dtype": dtype}
+    """Return a config.json with rotary positions and `dtype` in the spelling of transformers 4 and of 5.
+
+    One that names no class is of its family's language model: most readers take no folder that does not say.
+    """
+    kinds = config.get("architectures") or [ARCHITECTURES[str(config["model_type"])]]
+    made = {**config, "architectures": kinds, "dtype": dtype, "torch_dtype": dtype}
     return made if model.position_embedding == "learned" else made | _rotary(model)
 
 

@@ -14,7 +14,7 @@ import curator
 from curator import spec
 from millrace import __version__, storage
 from pipelines import recipes
-from pipelines.cli import main
+from pipelines.cli import main, parser, stopped
 from pipelines.describe import KINDS, describe_stage, list_stages
 from pipelines.funnel import funnel
 from pipelines.plan import SECONDS_PER_MB, START, describe, estimate
@@ -233,6 +233,14 @@ def test_an_error_of_ours_is_one_line_that_says_so(tmp_path, capsys, inputs):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("millrace: ")
     assert "--debug shows where" in line
+
+
+def test_a_stopped_command_says_whether_it_would_go_on():
+    goes_on = parser().parse_args(["pretrain", "tiny", "--shards", "x", "--output", "y"])
+    begins = parser().parse_args(["export", "x", "--to", "hf"])
+    assert (stopped(goes_on), stopped(begins)) == (
+        "stopped; the same command resumes", "stopped; the same command begins anew",
+    )  # fmt: skip
 
 
 def test_the_module_runs_as_a_program():

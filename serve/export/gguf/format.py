@@ -31,6 +31,7 @@ class Gguf:
     """One file for llama.cpp with tokenizer and chat template; matrices in `type`, norms and biases in float32."""
 
     name: ClassVar[str] = "gguf"
+    library: ClassVar[str] = ""
     type: Literal["", "F32", "F16", "BF16", "Q8_0"] = ""  # "": the source's own, without loss
     min_cosine: float = 0.9  # of logits to the source's; a mixture may send a token to another expert by rounding
 
@@ -135,12 +136,16 @@ def _encoded(name: str, tensor: Any, kind: str) -> Any:
     return made
 
 
-def _scales(written: Read, made: dict[str, Entry]) -> tuple[float, float]:
-    """Return the smallest and the largest scale of Q8_0's blocks, each a largest magnitude over 127."""
+def _scales(written: Read, made: dict[str, Entry]) -> tuple[float, float] | None:
+    """Return the smallest and the largest scale of Q8_0's blocks, each a largest magnitude over 127.
+
+    A block of zeros has none.
+    """
     lows, highs = [], []
     for name, entry in made.items():
         if entry.matrix:
             tops = written.numbers(name).reshape(-1, BLOCK).abs().amax(1) / 127
-            lows.append(float(tops.min()))
-            highs.append(float(tops.max()))
-    return min(lows), max(highs)
+            if len(tops := tops[tops > 0]):
+                lows.append(float(tops.min()))
+                highs.append(float(tops.max()))
+    return (min(lows), max(highs)) if lows else None

@@ -12,7 +12,7 @@ from millrace import storage
 from millrace.config import did_you_mean
 from pretrain.hf.folder import width, write_file
 from serve.errors import ExportError, ServeSettingsError
-from serve.export import calibration, network
+from serve.export import calibration, casting, network
 from serve.export.calibration import Amax
 from serve.export.folder import FLOATS
 from serve.export.format import Verdict
@@ -36,6 +36,7 @@ class TensorrtLlm:
     """config.json and rank0.safetensors, rank1..., for TensorRT-LLM up to 1.2 (trtllm-build)."""
 
     name: ClassVar[str] = "trtllm"
+    library: ClassVar[str] = ""
     tp: int = 1  # GPUs that share every layer
     pp: int = 1  # stages of layers
     dtype: str = ""  # float16, bfloat16 or float32; "": the model's
@@ -61,6 +62,10 @@ class TensorrtLlm:
             raise ServeSettingsError(f"min_cosine is {self.min_cosine}; it must be from 0 to 1")
         if self._calibrated:
             calibration.require(self.calibrate, "trtllm with fp8")
+        elif self.calibrate:
+            raise ServeSettingsError(
+                f"calibrate is {self.calibrate}, but nothing is measured: quantization=fp8 or kv_cache=fp8 would be"
+            )
 
     @property
     def _calibrated(self) -> bool:
@@ -107,6 +112,7 @@ class TensorrtLlm:
 
     def write_with(self, source: Source, folder: str, seen: Amax | None) -> None:
         """Write the folder, given what a calibration saw, which only FP8 needs."""
+        casting.require(source, self._dtype(source))
         scales = Scales(source, seen) if seen is not None else None
         for rank in range(self.tp * self.pp):
             planned = list(self._tensors(source, rank, scales))
@@ -146,6 +152,8 @@ class TensorrtLlm:
         return found
 
     def _notes(self, source: Source) -> Iterator[str]:
+        if self._calibrated:
+            yield from calibration.notes(source, self.tokens)
         if self.quantization in ("w8a16", "w4a16"):
             yield (
                 f"weights are written as {self._dtype(source)}: TensorRT-LLM makes {self.quantization} of them when it "
@@ -159,14 +167,13 @@ class TensorrtLlm:
 
     def _text(self, source: Source, folder: str) -> Any:
         """Return tokens of the calibration text, int64 (texts, length)."""
+        length = calibration.longest(source, self.tokens)
         with network.as_folder(source, folder) as place:
-            return calibration.compared(
-                calibration.sequences(place, self.calibrate, calibration.COMPARED[0], self.tokens)
-            )
+            return calibration.compared(calibration.sequences(place, self.calibrate, calibration.COMPARED[0], length))
 
     def _measured(self, source: Source, folder: str) -> Amax:
         with network.as_folder(source, folder) as place:
-            ids = calibration.sequences(place, self.calibrate, self.samples, self.tokens)
+            ids = calibration.sequences(place, self.calibrate, self.samples, calibration.longest(source, self.tokens))
             return calibration.measure(network.opened(place, "float32"), ids)
 
     def _tensors(

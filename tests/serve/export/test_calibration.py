@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from serve.errors import ServeSettingsError
 from serve.export import network
-from serve.export.calibration import compared, measure, sequences
+from serve.export.calibration import compared, longest, measure, notes, sequences
 from tests.serve.export import models
 
 IDS = [[5, 9, 200, 31, 7], [88, 3, 2], [250, 251, 252, 253]]
@@ -90,7 +91,7 @@ def test_texts_come_from_text_messages_and_plain_files(llama, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(llama)
     said = [{"role": "user", "content": "fox"}]
     file = tmp_path / "some.jsonl"
-    file.write_text("\n".join([json.dumps({"text": "the quick brown fox"}), "{broken", json.dumps({"messages": said})]))
+    file.write_text("\n".join([json.dumps({"text": "the quick brown fox"}), json.dumps({"messages": said})]))
     expected = [tokenizer(t)["input_ids"] for t in ("the quick", tokenizer.apply_chat_template(said, tokenize=False))]
     first, second = sequences(llama, str(file), 8, 64)
     assert first[: len(expected[0])] == expected[0]
@@ -103,11 +104,27 @@ def test_texts_come_from_text_messages_and_plain_files(llama, tmp_path):
     assert {len(one) for one in pieces[:-1]} == {2}
 
 
-def test_a_file_without_text_is_refused(llama, tmp_path):
-    file = tmp_path / "none.jsonl"
-    file.write_text('{"question": "why"}\n')
-    with pytest.raises(ServeSettingsError, match="no text: records with a field text or messages"):
-        sequences(llama, str(file), 8, 64)
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", b'{"question": "why"}\n', r"a\.jsonl:1 has no field text or messages; it has question"),
+        ("a.jsonl", b'{"text": "fox"}\n{broken\n', r"a\.jsonl:2: broken JSON"),
+        ("a.jsonl", b"[1]", "is no object with a field text"),
+        ("a.txt", b"fox \xff", r"a\.txt is no UTF-8 text: invalid start byte at byte 4"),
+        ("a.txt", b"", "has no text"),
+    ],
+)
+def test_what_is_no_text_is_named_and_never_passed_over(llama, tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ServeSettingsError, match=said):
+        sequences(llama, str(tmp_path / name), 8, 64)
+
+
+@pytest.mark.parametrize(("positions", "most", "said"), [(128, 128, 1), (None, 512, 0), (4096, 512, 0)])
+def test_texts_are_no_longer_than_the_model_has_positions(positions, most, said):
+    source = SimpleNamespace(model=SimpleNamespace(positions=positions))
+    assert longest(source, 512) == most
+    assert len(notes(source, 512)) == said
 
 
 def test_what_is_compared_is_a_rectangle():

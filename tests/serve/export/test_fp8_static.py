@@ -94,7 +94,7 @@ def test_our_own_loaders_refuse_it(made):
     folder = str(made[0] / "out")
     with pytest.raises(WeightsError, match="quantization_config"):
         read_config(folder)
-    with pytest.raises(ModelError, match="quantised, by modelopt"):
+    with pytest.raises(ModelError, match="quantised by modelopt"):
         open_model(PolicySettings(start_from=folder), torch.float32, torch.device("cpu"), True)
 
 

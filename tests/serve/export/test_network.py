@@ -14,10 +14,10 @@ from serve.export.opening import open_source
 FIELDS = ("name", "family", "model", "config", "dtype", "shapes", "dtypes", "part", "copy_rest")
 
 
-def test_a_source_that_is_no_folder_is_written_beside_and_taken_away(llama, tmp_path):
+def test_a_source_that_is_no_folder_is_written_as_one_and_taken_away(llama, tmp_path):
     folder = open_source(llama)
     elsewhere = SimpleNamespace(**{name: getattr(folder, name) for name in FIELDS})
-    with network.as_folder(elsewhere, str(tmp_path / "new" / "out")) as plain:
+    with network.as_folder(elsewhere, str(tmp_path / "new")) as plain:
         assert Path(plain).parent == tmp_path / "new"
         ours, theirs = network.opened(plain, "bfloat16"), network.opened(llama, "bfloat16")
         assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))

@@ -170,6 +170,20 @@ def test_fp8_is_calibrated_on_text_and_computes_nearly_the_same(tmp_path, source
     assert (config["quant_algo"], config["kv_cache_quant_algo"]) == ("FP8", "FP8")
 
 
+def test_texts_longer_than_the_model_has_positions_are_cut(tmp_path, sources):
+    source = sources("gpt2", vocab_size=320)
+    tiny.tokenizer(source.folder)
+    text = tmp_path / "text.txt"
+    text.write_text(" ".join(tiny.WORDS * 8))
+    made = TensorrtLlm(quantization="fp8", calibrate=str(text), samples=1)
+    assert source.model.positions < made.tokens
+    made.write(source, str(tmp_path / "out"))  # learned positions: one more would be past the table
+    most = source.model.positions
+    assert made.test(source, str(tmp_path / "out")).notes == (
+        f"texts were cut at {most} tokens, the model's positions, not at 512",
+    )
+
+
 def test_a_scale_that_is_wrong_is_found(tmp_path, sources):
     source = sources("llama", vocab_size=320)
     tiny.tokenizer(source.folder)
