@@ -20,7 +20,7 @@ class Awq(Calibrated):
     most: ClassVar[float] = 0.3  # normally distributed numbers err by 0.12 in groups of 128
     samples: int = 128  # texts; its search needs few
     min_cosine: float = 0.8  # of logits to the source's
-    group: Literal[64, 128] = 128  # inputs that share a scale; what TensorRT-LLM has kernels for
+    group: Literal[64, 128] = 128  # or 64: inputs that share a scale; what TensorRT-LLM has kernels for
 
     def refuse(self, source: Source) -> None:
         """Raise where the layout, or modelopt with transformers 5, cannot hold the model, or there is no text."""

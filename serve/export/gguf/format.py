@@ -32,7 +32,7 @@ class Gguf:
 
     name: ClassVar[str] = "gguf"
     library: ClassVar[str] = ""
-    type: Literal["", "F32", "F16", "BF16", "Q8_0"] = ""  # "": the source's own, without loss
+    type: Literal["", "F32", "F16", "BF16", "Q8_0"] = ""  # F32, F16, BF16 or Q8_0; "": the source's own, without loss
     min_cosine: float = 0.9  # of logits to the source's; a mixture may send a token to another expert by rounding
 
     def __post_init__(self) -> None:
