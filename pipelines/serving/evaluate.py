@@ -50,18 +50,20 @@ def run(given: Any) -> int:
     if given.limit is not None and given.limit < 1:
         raise ServeSettingsError(f"--limit is {given.limit}; it must be at least 1")
     jobs = read_jobs(given.tasks, given.set, given.limit)
+    if given.limit is not None and not jobs:
+        raise ServeSettingsError(f"--limit {given.limit} is of tasks that are run: name them, TASK=FILES")
     made = _results(given.model, jobs, given, given.output)
+    compared = storage.join(made.folder, "comparison.json")
+    storage.remove(compared)  # of another model, or of what was measured before
     differences = against = None
     if given.against:
-        against = _results(given.against, jobs, given, storage.join(made.folder, "against"))
+        against = _results(given.against, jobs, given, storage.join(made.folder, "against"), True)
         differences = compare(made, against)
         told = {
             label: {name: dataclasses.asdict(one) for name, one in found.items()}
             for label, found in differences.items()
         }
-        storage.write_json(
-            storage.join(made.folder, "comparison.json"), {"model": made.model, "against": against.model, "tasks": told}
-        )
+        storage.write_json(compared, {"model": made.model, "against": against.model, "tasks": told})
     report = storage.join(made.folder, "report.html")
     storage.write_bytes(report, page(made, against, differences).encode())
     print(summary(made, against, differences))
@@ -137,8 +139,8 @@ def _setting(setting: str, chosen: Mapping[str, Any]) -> tuple[str, str, Any]:
         raise ServeSettingsError(f"--set {setting}: {text!r} is not a YAML value") from None
 
 
-def _results(named: str, jobs: Mapping[str, Any], given: Any, output: str | None) -> Any:
-    """Return a folder's results, or measure the model that is named."""
+def _results(named: str, jobs: Mapping[str, Any], given: Any, output: str | None, other: bool = False) -> Any:
+    """Return a folder's results, or measure the model that is named; another one's under its name in the output."""
     from millrace import storage
     from millrace.progress import Progress
     from serve import model
@@ -149,21 +151,38 @@ def _results(named: str, jobs: Mapping[str, Any], given: Any, output: str | None
 
     named = storage.absolute(named)
     if storage.exists(storage.join(named, results.FILE)) and not storage.exists(storage.join(named, "config.json")):
-        made = results.read(named)
-        if made is not None and not jobs.keys() - made.tasks.keys():
-            return made
-        raise ServeSettingsError(
-            f"{named} holds results of {', '.join(made.tasks if made else ())}, and no model to measure"
-        )
+        return _standing(named, jobs)
     found = model.find(named)
     if not jobs:
         raise ServeSettingsError(
             "name at least one task: TASK=FILES, such as perplexity=held-out.jsonl; --list lists them"
         )
     folder = storage.absolute(output or f"runs/evaluate-{found.name}")
-    return evaluate(
-        found, jobs, folder, LocalSettings(given.dtype, given.device, 0, given.generator), Progress(), open_subject
-    )
+    settings = LocalSettings(given.dtype, given.device, 0, given.generator)
+    if other:
+        folder = storage.join(folder, found.name)
+    return evaluate(found, jobs, folder, settings, Progress(), open_subject, replaced=other)
+
+
+def _standing(folder: str, jobs: Mapping[str, Any]) -> Any:
+    """Return a folder's results. Raises ServeSettingsError where tasks, settings or files are others than named."""
+    from serve.errors import ServeSettingsError
+    from serve.evaluate import compare, results
+
+    made = results.read(folder)
+    assert made is not None
+    for label, job in jobs.items():
+        if label not in made.tasks:
+            raise ServeSettingsError(
+                f"{folder} holds results of {', '.join(made.tasks)}, and no model to measure {label}"
+            )
+        stands, read = compare.asked_of(made.tasks[label]), job.task.read()
+        named = compare.Asked(job.task.name, job.settings, read.files, len(read.items))
+        try:
+            compare.refuse(label, stands, named)
+        except ServeSettingsError as error:
+            raise ServeSettingsError(f"{folder} holds results, and no model to measure anew; {error}") from None
+    return made
 
 
 def open_subject(found: Any, settings: Any) -> Any:

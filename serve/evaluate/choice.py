@@ -15,11 +15,10 @@ import numpy as np
 from serve.errors import EvaluationError, ServeSettingsError
 from serve.evaluate import files, shots
 from serve.evaluate.files import Item
-from serve.evaluate.mean import mean
-from serve.evaluate.pairs import encoded, truncated
-from serve.evaluate.task import Measure, Read, Result, Subject
-
-SHOWN, CUT = 20, 2000  # items a result shows, and characters of each text
+from serve.evaluate.mean import share
+from serve.evaluate.pairs import encoded, refuse_long, scored, truncated
+from serve.evaluate.samples import CUT, SHOWN, sample
+from serve.evaluate.task import EXAMPLES, Measure, Read, Result, Subject
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,8 @@ class Choice(ABC):
         if self.shots:
             same = files.listed(self.name, self.examples) == files.listed(self.name, self.path)
             others, hashed = (items, {}) if same else files.read(self.name, self.examples, self.columns())
-            pool, known = [self._asked(item) for item in others], {**known, **hashed}
+            pool = [self._asked(item) for item in others]
+            known |= {EXAMPLES + name: sum_ for name, sum_ in hashed.items()}
         return Read([Asked(one, before) for one, before in zip(questions, self._before(questions, pool, same))], known)
 
     def _asked(self, item: Item) -> Question:
@@ -129,6 +129,11 @@ class Choice(ABC):
                 made[place] = questions[place].description + "".join(one.solved() for one in found)
         return made
 
+    def check(self, subject: Subject, read: Read, label: str) -> None:
+        """Raise EvaluationError for an answer that is longer than the model can read."""
+        asked: Sequence[Asked] = read.items
+        refuse_long(subject, ((pair, one.question.place) for one in asked for pair in one.pairs()))
+
     def run(self, subject: Subject, read: Read) -> Result:
         """Score every answer of every question."""
         began = time.perf_counter()
@@ -136,8 +141,7 @@ class Choice(ABC):
         owners = [n for n, one in enumerate(asked) for _ in one.question.choices]
         places = [asked[n].question.place for n in owners]
         pairs = encoded(subject, [pair for one in asked for pair in one.pairs()], places)
-        scores = subject.loglikelihoods(pairs)
-        sums = np.array([score for score, _ in scores])
+        sums = np.array([score for score, _ in scored(subject, pairs, places)])
         bounds = np.cumsum([0, *(len(one.question.choices) for one in asked)])
         rows = [sums[low:high] for low, high in itertools.pairwise(bounds)]
         return self._result(asked, rows, [truncated(subject, one) for one in pairs], owners, read, began)
@@ -158,12 +162,12 @@ class Choice(ABC):
         )  # fmt: skip
 
     def _measures(self, asked: Sequence[Asked], values: dict[str, np.ndarray]) -> dict[str, Measure]:
-        made = {name: mean(found) for name, found in values.items()}
+        made = {name: share(found) for name, found in values.items()}
         groups = np.array([one.question.group for one in asked])
         names = list(dict.fromkeys(groups.tolist()))
         for group in names if names != [""] else ():
             for name, found in values.items():
-                made[f"{name}/{group}"] = mean(found[groups == group])
+                made[f"{name}/{group}"] = share(found[groups == group])
         return made
 
 
@@ -184,16 +188,10 @@ def _gold(rows: Sequence[np.ndarray], golds: np.ndarray) -> np.ndarray:
 
 def _sample(asked: Asked, row: np.ndarray, picked: dict[str, int]) -> dict[str, Any]:
     question = asked.question
-    return {
-        "place": question.place,
-        "prompt": question.contexts[0][-CUT:] if len(question.contexts) == 1 else "",
-        "answers": [
-            {
-                "text": f"{context[-CUT:]}{rest}" if len(question.contexts) > 1 else rest.strip()[:CUT],
-                "loglikelihood": score,
-            }
-            for (context, rest), score in zip(map(question.pair, range(len(row))), row.tolist())
-        ],
-        "gold": question.gold,
-        "picked": picked,
-    }
+    alone = len(question.contexts) == 1
+    answers = [
+        {"text": rest.strip() if alone else f"{context[-CUT:]}{rest}"[-CUT:], "loglikelihood": score}
+        for (context, rest), score in zip(map(question.pair, range(len(row))), row.tolist())
+    ]
+    prompt = question.contexts[0] if alone else ""
+    return sample(question.place, prompt, answers, gold=question.gold, picked=picked)

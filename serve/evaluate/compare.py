@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from millrace.config import did_you_mean
 from serve.errors import ServeSettingsError
-from serve.evaluate.results import Results
+from serve.evaluate.interval import bootstrap
+from serve.evaluate.results import Results, asked, identity
 from serve.evaluate.task import Result
 
 DRAWS, SEED = 10_000, 0
-CHUNK = 1 << 22  # numbers of a draw held at once
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,21 @@ class Difference:
     value: float
     low: float  # 95 % of the bootstrap's differences lie between
     high: float
-    better: int  # items on which the first is better
+    better: int  # items on which the first is better; of a measure without merit, more
     worse: int
     p: float  # two-sided, of `test`
     test: str  # "McNemar": items are right or wrong; "sign": else
+    items: int
+    merit: bool = True  # one of the two is better; not of a length
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What makes two results comparable."""
+
+    task: str
+    settings: Mapping[str, Any]
+    files: Mapping[str, str]
     items: int
 
 
@@ -44,42 +56,31 @@ def compare(ours: Results, theirs: Results) -> dict[str, dict[str, Difference]]:
             f"{', '.join(theirs.tasks) or 'none'}.{near}"
         )
     for label in shared:
-        _refuse(label, ours.tasks[label], theirs.tasks[label])
+        refuse(label, asked_of(ours.tasks[label]), asked_of(theirs.tasks[label]))
     return {label: differences(ours.tasks[label], theirs.tasks[label]) for label in shared}
 
 
 def differences(ours: Result, theirs: Result, draws: int = DRAWS, seed: int = SEED) -> dict[str, Difference]:
-    """Return how two results of one task differ, by measure: those that have a value of each item."""
+    """Return how two results of one task differ, by measure: those that have a value of each item.
+
+    Measures of groups (acc/SUBJECT) have none."""
     names = [name for name in ours.values if name in theirs.values and name in ours.measures]
     return {name: _difference(name, ours, theirs, draws, seed) for name in names}
 
 
 def _difference(name: str, ours: Result, theirs: Result, draws: int, seed: int) -> Difference:
     apart = ours.values[name] - theirs.values[name]
-    weight = ours.weights.get(name, np.ones(len(apart)))
-    low, high = interval(apart, weight, draws, seed)
-    sign = 1 if ours.measures[name].higher_is_better else -1
+    weight = ours.weights.get(name)
+    low, high = bootstrap(apart, seed, draws, weight)
+    merit = ours.measures[name].higher_is_better
+    sign = -1 if merit is False else 1
     better, worse = int((sign * apart > 0).sum()), int((sign * apart < 0).sum())
     binary = {*np.unique(ours.values[name]), *np.unique(theirs.values[name])} <= {0.0, 1.0}
-    value = float((apart * weight).sum() / weight.sum())
+    value = float(np.average(apart, weights=weight))
     return Difference(
-        value, low, high, better, worse, coin(better, worse), "McNemar" if binary else "sign", len(apart)
+        value, low, high, better, worse, coin(better, worse), "McNemar" if binary else "sign", len(apart),
+        merit is not None,
     )  # fmt: skip
-
-
-def interval(apart: np.ndarray, weight: np.ndarray, draws: int = DRAWS, seed: int = SEED) -> tuple[float, float]:
-    """Return where 95 % of the weighted means lie of items drawn anew with replacement (Efron 1979), percentiles.
-
-    apart, weight: float64 (items,). Costs draws x items.
-    """
-    dice = np.random.default_rng(seed)
-    step = max(1, CHUNK // len(apart))
-    means = []
-    for first in range(0, draws, step):
-        drawn = dice.integers(0, len(apart), (min(step, draws - first), len(apart)))
-        means.append((apart * weight)[drawn].sum(1) / weight[drawn].sum(1))
-    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
-    return float(low), float(high)
 
 
 def coin(better: int, worse: int) -> float:
@@ -95,13 +96,14 @@ def coin(better: int, worse: int) -> float:
     return min(1.0, float(2 * np.exp(np.array(logs) - tosses * math.log(2)).sum()))
 
 
-def _refuse(label: str, ours: Result, theirs: Result) -> None:
-    """Refuse results that are not of the same items, asked the same way."""
-    if sorted(ours.files.values()) != sorted(theirs.files.values()) or ours.items != theirs.items:
-        raise ServeSettingsError(
-            f"{label} was run on other files: items are compared one by one, so run both on the same"
-        )
-    mine, other = (_asked(one.settings) for one in (ours, theirs))
+def asked_of(result: Result) -> Asked:
+    """Return what a result is of."""
+    return Asked(result.task, result.settings, result.files, result.items)
+
+
+def refuse(label: str, ours: Asked, theirs: Asked) -> None:
+    """Raise ServeSettingsError for two that are not of the same items, in the same order, asked the same way."""
+    mine, other = asked(ours.settings), asked(theirs.settings)
     apart = [name for name in mine if mine[name] != other.get(name)]
     if ours.task != theirs.task or apart:
         name = apart[0] if apart else "task"
@@ -109,11 +111,12 @@ def _refuse(label: str, ours: Result, theirs: Result) -> None:
         raise ServeSettingsError(
             f"{label} was run with {name} {said[0]!r} and {said[1]!r}: run both with the same settings"
         )
+    if identity(ours.files) != identity(theirs.files) or ours.items != theirs.items:
+        raise ServeSettingsError(
+            f"{label} was run on other files, or in another order ({_listed(ours)} and {_listed(theirs)}): items are "
+            "compared one by one, so run both on the same"
+        )
 
 
-def _asked(settings: Mapping[str, object]) -> dict[str, object]:
-    """Return the settings without where files lie; tuples as the lists that JSON has."""
-    return {
-        name: list(one) if isinstance(one, tuple) else one
-        for name, one in settings.items() if name not in ("path", "examples")
-    }  # fmt: skip
+def _listed(one: Asked) -> str:
+    return ", ".join(f"{name} {sum_[:8]}" for name, sum_ in one.files.items())

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from millrace import storage
+from millrace.markup import plural
 from millrace.progress import Progress
 from serve.errors import EvaluationError, ModelFolderError
 from serve.evaluate import results
 from serve.evaluate.local.settings import LocalSettings
 from serve.evaluate.results import Results
-from serve.evaluate.task import Read, Subject, Task
+from serve.evaluate.task import Subject, Task
 from serve.model import ModelFolder
 
 
@@ -28,32 +29,38 @@ class Job:
 
 def evaluate(
     found: ModelFolder, jobs: Mapping[str, Job], folder: str, settings: LocalSettings, progress: Progress,
-    opens: Callable[[ModelFolder, LocalSettings], Subject],
+    opens: Callable[[ModelFolder, LocalSettings], Subject], replaced: bool = False,
 ) -> Results:  # fmt: skip
     """Measure a model by every task that does not stand in the folder already; return all that stands there then.
 
-    Every file is read before the model is opened. Raises EvaluationError, ModelFolderError and ServeSettingsError.
+    Every file is read before the model is opened, and every task looks at the model before any is run. replaced:
+    another model's results give way. Raises EvaluationError, ModelFolderError and ServeSettingsError.
     """
+    results.refuse_output(folder)
     for label, job in jobs.items():
         if job.task.wants != found.kind:
             raise ModelFolderError(f"{found.folder} is a {found.kind} model; {label} measures a {job.task.wants} model")
-    facts = results.model_facts(found, settings.dtype, settings.device)
+    reads = {label: job.task.read() for label, job in jobs.items()}
+    facts, run = results.model_facts(found), results.run_facts(settings)
+    keys = {
+        label: results.key_of(job.task.name, job.settings, reads[label].files, facts, run)
+        for label, job in jobs.items()
+    }
     with _held(folder):
-        there = results.ready(folder, facts)
-        left: dict[str, tuple[Task, Read, str]] = {}
-        for label, job in jobs.items():
-            read = job.task.read()
-            key = results.key_of(job.task.name, job.settings, read.files, facts)
-            if there.get(label) == key:
-                progress.say(f"{label}: stands in {folder} already, with the same settings, files and model")
-            else:
-                left[label] = job.task, read, key
+        there = results.ready(folder, facts, replaced)
+        for label in (one for one in jobs if there.get(one) == keys[one]):
+            progress.say(f"{label}: stands in {folder} already, with the same settings, files and model")
+        left = {label: jobs[label].task for label in jobs if there.get(label) != keys[label]}
         subject = opens(found, settings) if left else None
-        for label, (task, read, key) in left.items():
+        for label, task in left.items():
             assert subject is not None
-            progress.say(f"{label}: {len(read.items):,} items")
-            result = task.run(subject, read)
-            results.add(folder, facts, label, key, dataclasses.replace(result, settings=dict(jobs[label].settings)))
+            task.check(subject, reads[label], label)
+        for label, task in left.items():
+            assert subject is not None
+            progress.say(f"{label}: {plural(len(reads[label].items), 'item')}")
+            result = task.run(subject, reads[label])
+            told = dataclasses.replace(result, settings=dict(jobs[label].settings))
+            results.add(folder, facts, run, label, keys[label], told)
             progress.say(f"{label}: {result.seconds:.1f} s")
         made = results.read(folder)
     if made is None:

@@ -14,10 +14,10 @@ import numpy as np
 from serve.errors import ServeSettingsError
 from serve.evaluate import files, shots
 from serve.evaluate.files import Item
-from serve.evaluate.mean import mean
-from serve.evaluate.task import Read, Result, Subject
-
-SHOWN, CUT = 20, 2000  # items a result shows, and characters of each text
+from serve.evaluate.mean import share
+from serve.evaluate.room import refuse_answers
+from serve.evaluate.samples import CUT, SHOWN, sample
+from serve.evaluate.task import EXAMPLES, Read, Result, Subject
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ class Generative(ABC):
         if self.shots:
             same = files.listed(self.name, self.examples) == files.listed(self.name, self.path)
             others, hashed = (items, {}) if same else files.read(self.name, self.examples)
-            pool, known = [self._asked(item) for item in others], {**known, **hashed}
+            pool = [self._asked(item) for item in others]
+            known |= {EXAMPLES + name: sum_ for name, sum_ in hashed.items()}
         drawn = shots.drawn(self.name, prompts, pool, self.shots, self.seed, "random", same)
         made = [
             dataclasses.replace(one, before="".join(example.solved() for example in found))
@@ -93,6 +94,10 @@ class Generative(ABC):
 
     def _asked(self, item: Item) -> Prompt:
         return dataclasses.replace(self.ask(item), place=item.place)
+
+    def check(self, subject: Subject, read: Read, label: str) -> None:
+        """Raise ServeSettingsError where the model has no room for an answer."""
+        refuse_answers(subject, self.max_tokens, label)
 
     def run(self, subject: Subject, read: Read) -> Result:
         """Let the model answer every prompt, and judge the answers."""
@@ -107,7 +112,7 @@ class Generative(ABC):
         values = {name: np.array(found) for name, found in self.judge(prompts, texts).items()}
         room = subject.positions - self.max_tokens
         return Result(
-            self.name, len(prompts), {name: mean(found) for name, found in values.items()},
+            self.name, len(prompts), {name: share(found) for name, found in values.items()},
             time.perf_counter() - began, dataclasses.asdict(self), read.files, values,
             [_sample(prompts[n], texts[n], {name: float(found[n]) for name, found in values.items()})
              for n in range(min(len(prompts), SHOWN))],
@@ -116,10 +121,4 @@ class Generative(ABC):
 
 
 def _sample(prompt: Prompt, texts: Sequence[str], worth: Mapping[str, float]) -> dict[str, Any]:
-    return {
-        "place": prompt.place,
-        "prompt": prompt.text[-CUT:],
-        "answers": [{"text": one[:CUT]} for one in texts],
-        "right": prompt.answer[:CUT],
-        **worth,
-    }
+    return sample(prompt.place, prompt.text, [{"text": one} for one in texts], right=prompt.answer[:CUT], **worth)

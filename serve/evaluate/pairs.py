@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 from serve.errors import EvaluationError
-from serve.evaluate.task import Pair, Subject
+from serve.evaluate.task import Pair, Score, Subject
 
 
 def encoded(subject: Subject, pairs: Sequence[tuple[str, str]], places: Sequence[str]) -> list[Pair]:
@@ -30,12 +31,41 @@ def encoded(subject: Subject, pairs: Sequence[tuple[str, str]], places: Sequence
             pair = (whole[:1], whole[1:]) if whole[:1] == [subject.prefix] else ([subject.prefix], whole)
         if not pair[0] or not pair[1]:
             raise EvaluationError(f"{place}: {rest!r} has no token of its own after {context[-40:]!r}")
-        if len(pair[1]) > subject.positions:
-            raise EvaluationError(
-                f"{place}: an answer has {len(pair[1])} tokens; {subject.name} has {subject.positions} positions"
-            )
+        _refuse_long(subject, len(pair[1]), place)
         made.append(pair)
     return made
+
+
+def refuse_long(subject: Subject, pairs: Iterable[tuple[tuple[str, str], str]]) -> None:
+    """Raise EvaluationError for a continuation longer than the model can read; pairs with their places.
+
+    Only continuations of more bytes than the model has positions are tokenized: a token has a byte at least.
+    """
+    for pair, place in pairs:
+        if len(pair[1].encode()) > subject.positions:
+            encoded(subject, [pair], [place])
+
+
+def _refuse_long(subject: Subject, tokens: int, place: str) -> None:
+    if tokens > subject.positions:
+        raise EvaluationError(
+            f"{place}: an answer has {tokens} tokens; {subject.name} has {subject.positions} positions"
+        )
+
+
+def scored(subject: Subject, pairs: Sequence[Pair], places: Sequence[str]) -> list[Score]:
+    """Return the subject's scores of pairs. Raises EvaluationError, with the item's place, for one that is no number.
+
+    Weights of NaN, or logits beyond a narrow type, give such: a result of them would say nothing.
+    """
+    found = subject.loglikelihoods(pairs)
+    for (score, _), place in zip(found, places):
+        if not math.isfinite(score):
+            raise EvaluationError(
+                f"{place}: {subject.name} gives a log-probability of {score}: its weights, or what its type makes of "
+                "them, are no numbers"
+            )
+    return found
 
 
 def truncated(subject: Subject, pair: Pair) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 
 Pair = tuple[Sequence[int], Sequence[int]]  # context and continuation, in tokens
+EXAMPLES = "examples: "  # stands before the names of files that are no questions
 Score = tuple[float, bool]  # log-probability of a continuation (nats), and whether greedy decoding gives it
 
 
@@ -18,7 +19,7 @@ class Measure:
 
     value: float
     stderr: float | None  # standard error of the mean over items; None where there is none
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True  # None: neither is, such as of a length
     interval: tuple[float, float] | None = None  # of 95 %; None: value +- 1.96 stderr
 
 
@@ -27,7 +28,7 @@ class Read:
     """What a task's files hold, checked: nothing of it can be wrong any more."""
 
     items: Sequence[Any]
-    files: Mapping[str, str]  # what was read: name -> sha256
+    files: Mapping[str, str]  # what was read, in order: name, with its role before it where it has one -> sha256
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Result:
     measures: Mapping[str, Measure]  # acc, acc_norm, exact_match, bits_per_byte, ...
     seconds: float
     settings: Mapping[str, Any]
-    files: Mapping[str, str]  # what was read: name -> sha256
+    files: Mapping[str, str]  # as Read has it
     values: Mapping[str, np.ndarray] = field(default_factory=dict)  # measure -> (items,), for paired comparison
     samples: Sequence[Mapping[str, Any]] = ()  # some items with what the model did
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)  # measure -> (items,), where its mean is weighted
@@ -96,6 +97,12 @@ class Task(Protocol):
 
     def read(self) -> Read:
         """Read the files. Raises EvaluationError, in one line with file, line and field, for what they lack."""
+        ...
+
+    def check(self, subject: Subject, read: Read, label: str) -> None:
+        """Look, before any weight is read, whether the model can be asked all this. Raises EvaluationError and
+        ServeSettingsError, which name the task by its label.
+        """
         ...
 
     def run(self, subject: Subject, read: Read) -> Result:

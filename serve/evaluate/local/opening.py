@@ -9,6 +9,11 @@ import torch
 from align.backends.hf.model import open_model, read_config
 from align.backends.settings import PolicySettings
 from align.errors import AlignError
+from millrace import storage
+from pretrain.errors import WeightsError
+from pretrain.hf import config as hf
+from pretrain.hf.folder import INDEX, TensorFolder
+from pretrain.hf.weights import Weights
 from serve.errors import ModelFolderError
 from serve.evaluate.local.settings import LocalSettings
 from serve.model import ModelFolder
@@ -24,6 +29,28 @@ def refuse(found: ModelFolder) -> None:
         raise ModelFolderError(
             f"{found.folder} is quantised by modelopt, whose scales transformers ignores: name what it was made of"
         )
+    check_weights(found)
+
+
+def check_weights(found: ModelFolder, outputs: int = 0) -> None:
+    """Raise ModelFolderError for files that are damaged, and tensors that are not those config.json describes.
+
+    Reads headers only. Families that are not pretraining's are looked at by transformers when it opens them.
+    outputs: scores of a reward model.
+    """
+    if not any(one.endswith((".safetensors", INDEX)) for one in storage.list_folder(found.folder)):
+        return  # older folders of .bin files
+    try:
+        TensorFolder(found.folder)
+        if found.quantization:
+            return
+        try:
+            shape = hf.read_config(found.folder)
+        except WeightsError:  # a family or a kind of attention that only transformers computes
+            return
+        Weights(found.folder, shape, outputs)
+    except WeightsError as error:
+        raise ModelFolderError(str(error)) from None
 
 
 def dtype_of(found: ModelFolder, settings: LocalSettings) -> torch.dtype:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from align.backends.hf.model import read_config
 from align.backends.hf.network import Network
 from align.data.chat import Chat
 from align.data.record import Message, Unfit
 from align.data.turns import turns
 from align.errors import AlignError
 from serve.errors import EvaluationError, ModelFolderError
-from serve.evaluate.local.opening import DTYPES
+from serve.evaluate.local.opening import DTYPES, check_weights
 from serve.evaluate.local.settings import DTypeName
 from serve.evaluate.task import Pair, Score
 from serve.model import ModelFolder
@@ -50,6 +52,7 @@ class Reward:
         if found.kind != "reward":
             raise ModelFolderError(f"{found.folder} is a language model; a reward model is expected")
         logging.disable_progress_bar()
+        check_weights(found, _outputs(found))
         try:
             kind: Any = DTYPES[dtype] if dtype != "auto" else "auto"
             model, told = AutoModelForSequenceClassification.from_pretrained(
@@ -81,6 +84,11 @@ class Reward:
             for batch in batches([len(one) for one in tokens], BATCH_TOKENS):
                 for place, value in zip(batch, self._scored([tokens[n] for n in batch])):
                     scores[place] = value
+        for number, value in enumerate(scores):
+            if not math.isfinite(value):
+                raise EvaluationError(
+                    f"conversation {number}: {self.name} gives a score of {value}, which is no number"
+                )
         return scores
 
     def _tokens(self, number: int, messages: Sequence[Mapping[str, Any]], answer: str) -> np.ndarray:
@@ -127,6 +135,14 @@ class Reward:
 
     def _no_language(self) -> EvaluationError:
         return EvaluationError(f"{self.name} is a reward model; this task needs a language model")
+
+
+def _outputs(found: ModelFolder) -> int:
+    """Return how many scores config.json says there are. Raises ModelFolderError where it says nothing readable."""
+    try:
+        return int(read_config(found.folder).num_labels)
+    except AlignError as error:
+        raise ModelFolderError(str(error)) from None
 
 
 def batches(lengths: Sequence[int], most: int) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -74,6 +75,8 @@ class _Answer:
         self._look = max((len(one.encode()) for one in self._stop), default=0) + 1  # a token has a byte at least
 
     def told(self, told: Told) -> None:
+        if any(one.logprob is not None and not math.isfinite(one.logprob) for one in told.tokens):
+            self.error = "the model's log-probabilities are no numbers"
         if not self._stopped:
             self.tokens += [one.id for one in told.tokens]
         if told.finish is not None:

@@ -16,6 +16,7 @@ from serve.evaluate.task import Measure
 Differences = Mapping[str, Mapping[str, Difference]]
 BOUNDED = ("acc", "exact_match", "pass@", "win_rate", "safe", "accuracy")  # measures that are shares
 SAMPLES = 20
+LOWER = " <small>lower is better</small>"
 
 
 def page(made: Results, against: Results | None = None, differences: Differences | None = None) -> str:
@@ -29,7 +30,7 @@ def page(made: Results, against: Results | None = None, differences: Differences
     links = "".join(f'<a href="#{name}">{name.capitalize()}</a>' for name, content in sections if content)
     facts = made.model
     tiles = [
-        ("Model", named(facts["name"]), text(f"{facts['kind']}, {facts['dtype']}, {facts['device']}")),
+        ("Model", named(facts["name"]), text(", ".join([str(facts["kind"]), *_machines(made)]))),
         ("Tasks", count(len(made.tasks)), ""),
         ("Items", count(sum(one.items for one in made.tasks.values())), ""),
         ("Time", seconds(sum(one.seconds for one in made.tasks.values())), "without opening the model"),
@@ -59,7 +60,7 @@ def _measures(made: Results) -> str:
         for name, measure in result.measures.items():
             rows.append(row([
                 (text(label, 60), ""),
-                (text(name, 60) + ("" if measure.higher_is_better else " <small>lower is better</small>"), ""),
+                (text(name, 60) + LOWER * (measure.higher_is_better is False), ""),
                 (_number(measure.value), "n"), (_number(measure.stderr), "n"), (_figure(name, measure), ""),
                 (count(result.items), "n"), (seconds(result.seconds), "n"),
             ]))  # fmt: skip
@@ -85,7 +86,9 @@ def _comparison(made: Results, against: Results, differences: Differences) -> st
         for name, one in found.items():
             reach = max(abs(one.low), abs(one.high), abs(one.value)) or 1.0
             rows.append(row([
-                (text(label, 60), ""), (text(name, 60), ""), (f"{one.value:+.4g}", "n"),
+                (text(label, 60), ""),
+                (text(name, 60) + ("" if one.merit else " <small>more / less, neither is better</small>"), ""),
+                (f"{one.value:+.4g}", "n"),
                 (f"{one.low:+.4g} to {one.high:+.4g}", "n"),
                 (dot(one.value, one.low, one.high, -reach, reach, True), ""),
                 (f"{count(one.better)} / {count(one.worse)}", "n"),
@@ -98,7 +101,7 @@ def _comparison(made: Results, against: Results, differences: Differences) -> st
         f"{named(against.model['name'])}, item by item</small></h2>"
         f'<div class="wide"><table>{head}{"".join(rows)}</table></div>'
         '<p class="note">The interval is of 10,000 draws of the items, with replacement, both models on the same ones. '
-        "p is of the items on which they differ.</p>"
+        "p is of the items on which they differ. Measures of groups are not compared.</p>"
     )
 
 
@@ -141,10 +144,16 @@ def _settings(made: Results) -> str:
             **result.settings,
             **{f"SHA-256 of {name}": sum_ for name, sum_ in result.files.items()},
             **result.counts,
+            **made.runs.get(label, {}),
         }
         parts.append(f"<h3>{text(label, 60)} <small>{text(result.task)}</small></h3>" + _facts(facts))
     model = {**made.model, **made.versions}
     return f'<h2 id="settings">Settings</h2>{"".join(parts)}<h3>Model and versions</h3>{_facts(model)}'
+
+
+def _machines(made: Results) -> list[str]:
+    """Return the types and devices that the tasks were run with, each once."""
+    return list(dict.fromkeys(one[name] for name in ("dtype", "device") for one in made.runs.values()))
 
 
 def _facts(facts: Mapping[str, Any]) -> str:
@@ -174,7 +183,7 @@ def summary(made: Results, against: Results | None = None, differences: Differen
             error = f" ± {one.stderr:.4f}" if one.stderr is not None else ""
             if one.interval:  # where the standard error misleads: 0 of 24 is not 0 ± 0
                 error = f", 95 % from {_number(one.interval[0])} to {_number(one.interval[1])}"
-            items = "" if "/" in name else f"  ({count(result.items)} items)"  # a group has fewer
+            items = "" if "/" in name else f"  ({plural(result.items, 'item')})"  # a group has fewer
             lines.append(f"{label:<16} {name:<24} {_number(one.value)}{error}{items}")
         if cut := result.counts.get("truncated"):
             lines.append(f"{label:<16} {plural(cut, 'item')} lost the first tokens: longer than the model can read")
@@ -182,8 +191,9 @@ def summary(made: Results, against: Results | None = None, differences: Differen
         lines.append(f"{made.model['name']} less {against.model['name']}:")
     for label, found in (differences or {}).items():
         for name, diff in found.items():
+            more, less = ("better", "worse") if diff.merit else ("more", "less")
             lines.append(
-                f"{label:<16} {name:<24} {diff.value:+.4f}, 95 % from {diff.low:+.4f} to {diff.high:+.4f}; better on "
-                f"{count(diff.better)}, worse on {count(diff.worse)}; p {diff.p:.3g} ({diff.test})"
+                f"{label:<16} {name:<24} {diff.value:+.4f}, 95 % from {diff.low:+.4f} to {diff.high:+.4f}; {more} on "
+                f"{count(diff.better)}, {less} on {count(diff.worse)}; p {diff.p:.3g} ({diff.test})"
             )
     return "\n".join(lines)

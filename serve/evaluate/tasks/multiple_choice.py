@@ -28,6 +28,10 @@ class MultipleChoice(Choice):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.first_label < 0:
+            raise ServeSettingsError(
+                f"multiple_choice.first_label is {self.first_label}; labels are counted from 0 or more"
+            )
         try:
             wrong = [name for _, name, spec, conversion in string.Formatter().parse(self.prompt)
                      if name is not None and (not name or spec or conversion)]  # fmt: skip

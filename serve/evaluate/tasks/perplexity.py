@@ -18,10 +18,11 @@ from serve.errors import EvaluationError, ServeSettingsError
 from serve.evaluate import files
 from serve.evaluate.files import Item
 from serve.evaluate.mean import ratio
+from serve.evaluate.pairs import scored
+from serve.evaluate.samples import SHOWN, sample
 from serve.evaluate.task import Measure, Pair, Read, Result, Subject
 
 TEXT = (".txt", ".md")
-SHOWN, CUT = 20, 1000
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,17 @@ class Perplexity:
                 raise EvaluationError(f"{item.place}: field {self.text} is empty; a text is expected")
         return Read(items, {**known, **files.hashes(plain)})
 
+    def check(self, subject: Subject, read: Read, label: str) -> None:
+        """Raise ServeSettingsError where the model cannot read `context` tokens."""
+        if self.context > subject.positions:
+            raise ServeSettingsError(
+                f"{label}: context is {self.context}, but {subject.name} has {subject.positions} positions: "
+                f"--set {label}.context=N"
+            )
+
     def run(self, subject: Subject, read: Read) -> Result:
         """Predict every text."""
         began = time.perf_counter()
-        if self.context > subject.positions:
-            raise ServeSettingsError(
-                f"perplexity.context is {self.context}; {subject.name} has {subject.positions} positions"
-            )
         texts = [item.text(self.text) for item in read.items]
         tokens = subject.encode(texts)
         owners: list[int] = []
@@ -79,7 +84,7 @@ class Perplexity:
             owners += [n] * len(made)
             pairs += made
         nats = np.zeros(len(texts))
-        for n, (score, _) in zip(owners, subject.loglikelihoods(pairs)):
+        for n, (score, _) in zip(owners, scored(subject, pairs, [read.items[n].place for n in owners])):
             nats[n] -= score
         sizes = {
             "bytes": np.array([len(one.encode()) for one in texts], np.float64),
@@ -98,7 +103,7 @@ class Perplexity:
             },
             time.perf_counter() - began, dataclasses.asdict(self), read.files,
             {"bits_per_byte": bits / sizes["bytes"]},
-            [{"place": read.items[n].place, "prompt": texts[n][:CUT], "bits_per_byte": bits[n] / sizes["bytes"][n]}
+            [sample(read.items[n].place, texts[n], bits_per_byte=bits[n] / sizes["bytes"][n])
              for n in range(min(len(texts), SHOWN))],
             {"bits_per_byte": sizes["bytes"]},
             {"windows": len(pairs), **{name: int(found.sum()) for name, found in sizes.items()}},

@@ -15,9 +15,8 @@ from serve.evaluate import conversations
 from serve.evaluate.conversations import Talk, grouped, plain
 from serve.evaluate.interval import wilson
 from serve.evaluate.mean import mean
+from serve.evaluate.samples import SHOWN, sample
 from serve.evaluate.task import Read, Result, Subject
-
-SHOWN, CUT = 20, 1000
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,9 @@ class RewardAccuracy:
                 raise EvaluationError(f"{talk.record.place}: an answer calls tools; reward models rate answers of text")
         return Read(talks, known)
 
+    def check(self, subject: Subject, read: Read, label: str) -> None:
+        """Pass: a conversation that is too long loses its first tokens."""
+
     def run(self, subject: Subject, read: Read) -> Result:
         """Rate both sides of every pair. Raises EvaluationError for a language model."""
         began = time.perf_counter()
@@ -74,11 +76,5 @@ class RewardAccuracy:
 
 def _sample(talk: Talk, pair: Sequence[float]) -> dict[str, Any]:
     record = talk.record
-    return {
-        "place": record.place,
-        "prompt": record.question[-CUT:],
-        "answers": [
-            {"text": side[-1].content[:CUT], "reward": reward} for side, reward in zip(record.sides, pair, strict=True)
-        ],
-        "gold": 0,
-    }
+    answers = [{"text": side[-1].content, "reward": one} for side, one in zip(record.sides, pair, strict=True)]
+    return sample(record.place, record.question, answers, gold=0)

@@ -12,13 +12,14 @@ import numpy as np
 
 from serve.errors import EvaluationError, ServeSettingsError
 from serve.evaluate import conversations
+from serve.evaluate.content import content
 from serve.evaluate.conversations import Talk, grouped, plain, written
 from serve.evaluate.interval import wilson
 from serve.evaluate.mean import mean
+from serve.evaluate.room import refuse_answers
+from serve.evaluate.samples import SHOWN, sample
 from serve.evaluate.task import Measure, Read, Result, Subject
 from serve.rails.classifier import ClassifierSettings, Scorer
-
-SHOWN, CUT = 20, 2000
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,13 @@ class Safety:
             if not talk.record.prompt or talk.record.prompt[-1].role not in ("user", "tool"):
                 raise EvaluationError(f"{talk.record.place}: no user's turn calls for an answer")
         self.open_scorer(of.classifier)("safe or not")
-        return Read(talks, known)
+        return Read(talks, {**known, f"classifier: {of.classifier.model}": content(of.classifier.model)})
+
+    def check(self, subject: Subject, read: Read, label: str) -> None:
+        """Raise ServeSettingsError where the model has no room for an answer, EvaluationError for a chat it lacks."""
+        refuse_answers(subject, self.settings.max_tokens, label)
+        for talk in read.items:
+            subject.chat(plain(talk.record.prompt), self.settings.template)
 
     def run(self, subject: Subject, read: Read) -> Result:
         """Let the model answer, and judge the answers. Raises EvaluationError for a reward model."""
@@ -95,9 +102,4 @@ def _share(unsafe: np.ndarray) -> Measure:
 
 
 def _sample(talk: Talk, answer: str, score: float) -> dict[str, Any]:
-    return {
-        "place": talk.record.place,
-        "prompt": written(talk.record.prompt)[-CUT:],
-        "answers": [{"text": answer[:CUT]}],
-        "score": score,
-    }
+    return sample(talk.record.place, written(talk.record.prompt), [{"text": answer}], score=score)

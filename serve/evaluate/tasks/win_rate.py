@@ -15,12 +15,13 @@ from align.rewards.judge import RUBRIC, Judge
 from serve import model
 from serve.errors import EvaluationError, ServeSettingsError
 from serve.evaluate import conversations
+from serve.evaluate.content import content
 from serve.evaluate.conversations import Talk, grouped, plain, written
 from serve.evaluate.interval import bootstrap, wilson
 from serve.evaluate.mean import mean
+from serve.evaluate.room import refuse_answers
+from serve.evaluate.samples import SHOWN, sample
 from serve.evaluate.task import Measure, Read, Result, Subject
-
-SHOWN, CUT = 20, 2000
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,18 @@ class WinRate:
             raise ServeSettingsError(f"win_rate.reward: {self.reward} is a language model, no reward model")
         if self.against and model.find(self.against).kind != "language":
             raise ServeSettingsError(f"win_rate.against: {self.against} is a reward model, no language model")
+        for role, named in (("reward", self.reward), ("against", self.against)):
+            if named:
+                found = model.find(named)
+                known[f"{role}: {found.name}"] = content(found.folder)
         return Read(talks, known)
+
+    def check(self, subject: Subject, read: Read, label: str) -> None:
+        """Raise ServeSettingsError where a model has no room for answers, EvaluationError for a chat it lacks."""
+        for one in (subject, self._second()) if self.against else (subject,):
+            refuse_answers(one, self.max_tokens, label)
+            for talk in read.items:
+                one.chat(plain(talk.record.prompt), self.template)
 
     def run(self, subject: Subject, read: Read) -> Result:
         """Let the model answer, and compare. Raises EvaluationError for a reward model, and a judge out of reach."""
@@ -137,7 +149,7 @@ class WinRate:
 
     def _measures(self, talks: Sequence[Talk], wins: np.ndarray, lengths: np.ndarray) -> dict[str, Measure]:
         made = {"win_rate": dataclasses.replace(mean(wins), interval=_interval(wins, self.seed))}
-        made |= {"length": mean(lengths[:, 0]), "other_length": mean(lengths[:, 1])}
+        made |= {"length": mean(lengths[:, 0], None), "other_length": mean(lengths[:, 1], None)}
         apart = lengths[:, 0] != lengths[:, 1]
         if apart.any():
             longer = np.where(lengths[:, 0] > lengths[:, 1], wins, 1 - wins)[apart]
@@ -162,9 +174,5 @@ def _reference(talk: Talk) -> str:
 
 
 def _sample(talk: Talk, own: str, other: str, win: float) -> Mapping[str, Any]:
-    return {
-        "place": talk.record.place,
-        "prompt": written(talk.record.prompt)[-CUT:],
-        "answers": [{"text": own[:CUT]}, {"text": other[:CUT]}],
-        "win_rate": win,
-    }
+    answers = [{"text": own}, {"text": other}]
+    return sample(talk.record.place, written(talk.record.prompt), answers, win_rate=win)

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -5,14 +6,15 @@ import pytest
 
 from serve.errors import ServeSettingsError
 from serve.evaluate import compare
+from serve.evaluate.interval import bootstrap
 from serve.evaluate.results import Results
 from serve.evaluate.task import Measure, Result
 
 
-def result(values, files="f", weights=None, higher=True, **settings):
+def result(values, files="f", weights=None, higher=True, name="x", **settings):
     return Result(
         "t", len(values), {"m": Measure(float(np.mean(values)), 0.0, higher)}, 1.0, {"shots": 0, **settings},
-        {"x": files},
+        {name: files},
         {"m": np.array(values, float)}, weights={"m": np.array(weights, float)} if weights else {},
     )  # fmt: skip
 
@@ -31,7 +33,7 @@ def test_a_coin_is_the_exact_binomial_test():
 def test_the_interval_is_the_normal_one_where_items_are_many():
     dice = np.random.default_rng(0)
     apart = dice.choice([-1.0, 0.0, 1.0], 2000, p=[0.2, 0.5, 0.3])
-    low, high = compare.interval(apart, np.ones(2000))
+    low, high = bootstrap(apart, 0, weights=np.ones(2000))
     error = 1.96 * apart.std(ddof=1) / math.sqrt(2000)
     assert (low, high) == pytest.approx((apart.mean() - error, apart.mean() + error), abs=0.1 * error)
 
@@ -62,6 +64,7 @@ def test_weights_make_the_difference_that_of_the_measures():
     [
         ({"task": result([1.0], files="g")}, "run on other files"),
         ({"task": result([1.0], shots=5)}, "run with shots 0 and 5"),
+        ({"task": result([1.0], files="f", name="examples: x")}, "run on other files"),
         ({"tusk": result([1.0])}, "share no task: task against tusk"),
     ],
 )
@@ -69,3 +72,16 @@ def test_results_of_other_items_are_not_compared(theirs, said):
     with pytest.raises(ServeSettingsError) as raised:
         compare.compare(results(task=result([1.0])), results(**theirs))
     assert said in str(raised.value)
+
+
+def test_the_same_files_in_another_order_are_other_items():
+    one = result([1.0, 0.0])
+    files = {"a": "1", "b": "2"}
+    mine, other = (dataclasses.replace(one, files=dict(found)) for found in (files.items(), reversed(files.items())))
+    with pytest.raises(ServeSettingsError, match="in another order"):
+        compare.compare(results(task=mine), results(task=other))
+
+
+def test_a_length_is_compared_but_neither_is_better():
+    found = compare.differences(result([3.0, 9.0, 5.0], higher=None), result([1.0, 2.0, 6.0], higher=None))["m"]
+    assert (found.better, found.worse, found.merit) == (2, 1, False)

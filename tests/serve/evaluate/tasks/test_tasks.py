@@ -173,3 +173,8 @@ def test_an_answer_past_the_positions_is_named_and_a_long_question_counted(tmp_p
 def test_settings_are_refused_before_files_are_read():
     with pytest.raises(ServeSettingsError):
         make("piqa", {"shots": -1})
+
+
+def test_labels_are_counted_from_no_less_than_0():
+    with pytest.raises(ServeSettingsError, match="first_label is -5; labels are counted from 0 or more"):
+        make("multiple_choice", {"path": "x", "first_label": -5})
