@@ -23,11 +23,10 @@ from serve.errors import EvaluationError, ModelFolderError
 from serve.evaluate.content import content
 from serve.evaluate.local.settings import LocalSettings
 from serve.evaluate.task import Measure, Result
-from serve.model import EXPORTED, ModelFolder
+from serve.model import ModelFolder, weights_folder
 
 FILE, VALUES, WEIGHT = "results.json", "values", "weight of "
 FORMAT = 2  # raised when the same settings, files and model give other numbers, or a key is made otherwise
-MODEL = ("config.json", "run.json", f"{EXPORTED}/config.json")  # what tells a model or a run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +78,8 @@ def asked(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def refuse_output(folder: str) -> None:
     """Raise ModelFolderError for a folder of results that is a model or a run."""
-    for name in MODEL:
-        if storage.exists(storage.join(folder, name)):
-            raise ModelFolderError(
-                f"{folder} is a model or a run, as its {name} says: name another folder with --output"
-            )
+    if weights_folder(folder) or storage.exists(storage.join(folder, "run.json")):
+        raise ModelFolderError(f"{folder} is a model or a run: name another folder for the results with --output")
 
 
 def versions() -> dict[str, str]:

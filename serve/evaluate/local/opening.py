@@ -17,6 +17,7 @@ from pretrain.hf.weights import Weights
 from serve.errors import ModelFolderError
 from serve.evaluate.local.settings import LocalSettings
 from serve.model import ModelFolder
+from serve.tokenizer import open_tokenizer as open_plain
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -77,12 +78,7 @@ def open_network(found: ModelFolder, settings: LocalSettings) -> Any:
 
 def open_tokenizer(found: ModelFolder) -> Any:
     """Return the folder's tokenizer. Raises ModelFolderError where it has none, or one without begin and end token."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ModelFolderError(f"{found.folder} has no tokenizer: {str(error).splitlines()[0]}") from None
+    tokenizer = open_plain(found.folder)
     if tokenizer.bos_token_id is None and tokenizer.eos_token_id is None:
         raise ModelFolderError(
             f"{found.folder}: its tokenizer has no begin and no end token; a text needs one before it"

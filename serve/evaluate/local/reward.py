@@ -20,6 +20,7 @@ from serve.evaluate.local.opening import DTYPES, check_weights
 from serve.evaluate.local.settings import DTypeName
 from serve.evaluate.task import Pair, Score
 from serve.model import ModelFolder
+from serve.tokenizer import open_tokenizer
 
 BATCH_TOKENS = 4096  # of a forward pass, padding counted; ours
 
@@ -43,7 +44,7 @@ class Reward:
     @classmethod
     def load(cls, found: ModelFolder, dtype: DTypeName = "auto", device: str = "cpu") -> Reward:
         """Open a model's folder; dtype auto: as the weights lie. Raises ModelFolderError in one line."""
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer, logging
+        from transformers import AutoModelForSequenceClassification, logging
 
         if found.quantization == "modelopt":
             raise ModelFolderError(
@@ -53,12 +54,12 @@ class Reward:
             raise ModelFolderError(f"{found.folder} is a language model; a reward model is expected")
         logging.disable_progress_bar()
         check_weights(found, _outputs(found))
+        tokenizer = open_tokenizer(found.folder)
         try:
             kind: Any = DTYPES[dtype] if dtype != "auto" else "auto"
             model, told = AutoModelForSequenceClassification.from_pretrained(
                 found.folder, dtype=kind, local_files_only=True, output_loading_info=True
             )
-            tokenizer = AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
             model = model.to(torch.device(device))
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ModelFolderError(f"{found.folder} cannot be opened: {str(error).splitlines()[0]}") from None

@@ -111,7 +111,7 @@ def test_the_other_model_may_change_under_its_name(tmp_path, files, base, capsys
         (["MODEL", "piqa=nothing.jsonl"], "no file matches nothing.jsonl"),
         (["MODEL", "a/b:piqa=x"], "a label is of letters"),
         (["nowhere", "piqa=x"], "does not exist"),
-        (["MODEL", "piqa=x", "--output", "MODEL"], "is a model or a run, as its config.json says"),
+        (["MODEL", "piqa=x", "--output", "MODEL"], "is a model or a run: name another"),
         ([], "name a model"),
     ],
 )
