@@ -5,7 +5,7 @@
   - ModelFolderError      what was named as a model is none, or none that this command takes
   - ExportError           a model that a format cannot hold, or a folder that would load wrong
   - EvaluationError       an evaluation file that lacks what its task needs
-  - EngineError           a request the engine cannot run; `QueueFull` where it could later
+  - EngineError           a request the engine cannot run; `QueueFull` where it could later; `EngineStopped`, none ever
   - RailError             a rail that cannot decide: its judge does not answer, its model fails; nothing passes
 
 What a client did wrong is no error of these: the server answers it with a status and one line.
@@ -40,6 +40,10 @@ class EngineError(ServeError):
 
 class QueueFull(EngineError):
     """As many requests wait as may wait; the same request may be taken later."""
+
+
+class EngineStopped(EngineError):
+    """The engine was closed, or an error of its own ended it: it runs no request any more."""
 
 
 class RailError(ServeError):

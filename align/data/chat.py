@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -29,14 +29,16 @@ class Chat:
     `stop` are the tokens that end a completion: the one the template ends an answer with, and the tokenizer's own.
     """
 
-    def __init__(self, tokenizer: Any, name: str = "") -> None:
+    def __init__(self, tokenizer: Any, name: str = "", setting: str = "model.template") -> None:
         """Check that the template suits the tokenizer: `templates.load`. Raises DataError.
+
+        setting: what a user names another template with, for messages.
 
         Raises DataError too where a template does not end an answer with a special token: a model that learnt it
         would never stop.
         """
         self.tokenizer = tokenizer
-        self.template = templates.load(name, tokenizer)
+        self.template = templates.load(name, tokenizer, setting)
         special = {one.content for one in tokenizer.added_tokens_decoder.values() if one.special}
         special |= set(tokenizer.all_special_tokens) | set(self.template.control)
         special -= set(templates.lacking(self.template, tokenizer))
@@ -45,7 +47,7 @@ class Chat:
         adds = tokenizer.encode("x")[:1] == [tokenizer.bos_token_id]
         self._begin = tokenizer.bos_token if self.template.builtin and adds else ""
         self._end = ""  # the special token that ends an answer
-        self.stop = self._stops()
+        self.stop = self._stops(setting)
         self._end = str(tokenizer.decode([self.stop[0]]))
 
     @property
@@ -81,7 +83,7 @@ class Chat:
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Raw] = ()) -> np.ndarray:
         """Return the tokens, int64 (length,), that an answer follows. Raises Unfit."""
-        self._clean(messages)
+        self._clean(messages, tools)
         return self._encoded(self.text(messages, tools, answer=True))[0]
 
     def masked(
@@ -104,7 +106,7 @@ class Chat:
         answers = [n for n, one in enumerate(messages) if one.role == "assistant" and n >= first]
         if not answers:
             raise Unfit("no answer", "no turn is an assistant's")
-        self._clean(messages)
+        self._clean(messages, tools)
         messages = self._written(messages)
         text = self.text(messages, tools)
         finder = Finder(
@@ -137,11 +139,29 @@ class Chat:
             for one in messages
         ]
 
-    def _clean(self, messages: Iterable[Message]) -> None:
+    def _clean(self, messages: Iterable[Message], tools: Iterable[Raw]) -> None:
+        """Raise Unfit where a string that reaches the template holds a special token."""
         for number, one in enumerate(messages, 1):
-            found = self._special.search(one.content)
-            if found or MARK[0] in one.content:
-                raise Unfit("special token in a turn", f"turn {number} holds {found[0] if found else MARK[0]}")
+            if held := self._held([one.content, one.calls]):
+                raise Unfit("special token in a turn", f"turn {number} holds {held}")
+        if held := self._held(list(tools)):
+            raise Unfit("special token in the tools", f"a definition holds {held}")
+
+    def _held(self, value: Any) -> str:
+        """Return the special token that a value holds in a string, at whatever depth; names of fields too."""
+        left = [value]
+        while left:
+            one = left.pop()
+            if isinstance(one, str):
+                if found := self._special.search(one):
+                    return found[0]
+                if MARK[0] in one:
+                    return MARK[0]
+            elif isinstance(one, Mapping):
+                left += [*one.keys(), *one.values()]
+            elif isinstance(one, list | tuple):
+                left += one
+        return ""
 
     def _encoded_around(self, text: str, headers: Iterable[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return what `_encoded` does, cut at the ends of headers where these would be other tokens by themselves."""
@@ -168,7 +188,7 @@ class Chat:
         begins, stops = np.array(made["offset_mapping"], np.int64).reshape(-1, 2).T
         return np.array(made["input_ids"], np.int64), begins, stops
 
-    def _stops(self) -> tuple[int, ...]:
+    def _stops(self, setting: str) -> tuple[int, ...]:
         """Return the tokens that end a completion, by a conversation that every template must render whole."""
         talk = [Message("user", "question"), Message("assistant", "answer")]
         try:
@@ -183,7 +203,7 @@ class Chat:
         if not self._special.fullmatch(self.tokenizer.decode([last])):
             raise DataError(
                 f"template {self.template.name} ends an answer with no special token, so that a model would not learn "
-                f"to stop; name another with model.template: {', '.join(templates.names())}"
+                f"to stop; name another with {setting}: {', '.join(templates.names())}"
             )
         own = self.tokenizer.eos_token_id
         return tuple(dict.fromkeys([last] + ([] if own is None else [int(own)])))

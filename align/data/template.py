@@ -42,16 +42,17 @@ def names() -> list[str]:
     return sorted(one.name.removesuffix(".jinja") for one in folder.iterdir() if one.name.endswith(".jinja"))
 
 
-def load(name: str, tokenizer: Any) -> Template:
+def load(name: str, tokenizer: Any, setting: str = "model.template") -> Template:
     """Return the template of a name, a .jinja file, or ("") the tokenizer's own, as a tokenizer can write it.
 
     Raises DataError where there is none, or where the tokenizer lacks a control token: it would be split into pieces
-    that the model was never taught to take for a sign. Of its own template a tokenizer may lack some.
+    that the model was never taught to take for a sign. Of its own template a tokenizer may lack some. `setting` is what
+    a user names one with.
     """
     if not name:
         if not tokenizer.chat_template:
             raise DataError(
-                f"the tokenizer has no chat template; name one with model.template: {', '.join(names())}, or a Jinja "
+                f"the tokenizer has no chat template; name one with {setting}: {', '.join(names())}, or a Jinja "
                 f"file.{_fitting(tokenizer)}"
             )
         source = tokenizer.get_chat_template()

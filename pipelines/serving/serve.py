@@ -39,19 +39,19 @@ def run(given: Any) -> int:
     chosen = settings.load(given.config, given.set, {name: one for name, one in named.items() if one is not None})
     if (given.model is None) == (given.upstream is None):
         raise ServeSettingsError("give a model's folder or --upstream URL, one of them")
-    opening = _upstream(given) if given.upstream else _local(given, chosen.engine)
+    opening = _upstream(given) if given.upstream else _local(given, chosen)
     blocking(chosen.server, opening, lambda line: print(line, file=sys.stderr, flush=True))
     return 0
 
 
-def _local(given: Any, engine: Any) -> Any:
+def _local(given: Any, chosen: Any) -> Any:
     from serve import model
     from serve.engine.opening import open_engine
     from serve.server.opening import local
 
     found = model.find(given.model)
-    adapters = _adapters(given.adapter)
-    return lambda front: local(front, found, lambda: open_engine(found, engine, adapters), _rails(given.rails))
+    adapters = _adapters(given.adapter, chosen.server.name or found.name)
+    return lambda front: local(front, found, lambda: open_engine(found, chosen.engine, adapters), _rails(given.rails))
 
 
 def _upstream(given: Any) -> Any:
@@ -72,7 +72,7 @@ def _rails(url: str | None) -> Any:
     return lambda observe: compose.load(url, makers(), observe) if url else Rails((), observe)
 
 
-def _adapters(given: list[str]) -> dict[str, str]:
+def _adapters(given: list[str], model: str) -> dict[str, str]:
     from serve.errors import ServeSettingsError
 
     made: dict[str, str] = {}
@@ -80,5 +80,7 @@ def _adapters(given: list[str]) -> dict[str, str]:
         name, equals, folder = one.partition("=")
         if not equals or not name or not folder or name in made:
             raise ServeSettingsError(f"--adapter {one}: {ADAPTER} was expected, each name once")
+        if name == model:
+            raise ServeSettingsError(f"--adapter {one}: {name} is the model's own name; give the adapter another one")
         made[name] = folder
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -63,10 +64,10 @@ def _draw(drawing: list[Part], logits: Tensor, told: dict[int, dict[str, Any]]) 
 
 def _score(drawing: list[Part], logits: Tensor, told: dict[int, dict[str, Any]]) -> None:
     for part, score in zip(drawing, logits[:, 0].tolist()):
-        if score != score:
-            told[part.sequence.number] = {"finish": "error", "error": "the model's score is no number"}
-        elif part.sequence.scored is not None:
-            part.sequence.scored(score)
+        if math.isfinite(score):
+            told[part.sequence.number]["score"] = score
+        else:
+            told[part.sequence.number] = {"finish": "error", "error": f"the model's score is {score}, no number"}
 
 
 def _targets(part: Part) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -19,8 +19,9 @@ from serve.engine.request import Load, Told, Wanted
 from serve.engine.scheduler import Part, Scheduler
 from serve.engine.sequence import Sequence as Running
 from serve.engine.settings import EngineSettings
-from serve.errors import EngineError, QueueFull
+from serve.errors import EngineError, EngineStopped, QueueFull
 
+FAILURES = 3  # steps in a row; ours: a device that is broken fails them all, a request that breaks one is gone then
 log = logging.getLogger(__name__)
 
 
@@ -29,6 +30,8 @@ class BlockEngine:
 
     One thread runs the model. A request whose logits are no numbers, or whose `tell` raises, ends alone; an error of
     a whole step, such as memory that runs out, ends those that ran in it, and the engine goes on with the others.
+    Where three steps in a row fail of anything but memory, or planning one fails, the engine stops: everyone is told,
+    whoever watches too, and it takes nothing more.
     """
 
     def __init__(self, decoder: Decoder, cache: Cache, settings: EngineSettings, name: str,
@@ -45,17 +48,19 @@ class BlockEngine:
         self._known: dict[int, Running] = {}
         self._cancels: list[int] = []
         self._wake = threading.Condition()  # its lock guards all of the above
-        self._closed = False
+        self._closed, self._failures = False, 0
+        self._why = ""  # it ended by an error of its own
+        self._watching: Callable[[str], None] = lambda why: None
         self._prompt_tokens = self._drawn_tokens = 0
         self._thread = threading.Thread(target=self._run, name=f"engine {name}", daemon=True)
         self._thread.start()
 
     def submit(self, wanted: Wanted, tell: Callable[[Told], None]) -> int:
         """Take a completion; see serve.engine.request.Engine."""
-        if self.kind == "reward":
+        if self.kind == "reward" and (wanted.max_tokens or wanted.prompt_logprobs):
             raise EngineError(f"{self.name} is a reward model: it scores sequences and completes none")
         check(wanted, self)
-        return self._take([self._sequence(wanted, tell)])[0]
+        return self._take(self._sequence(wanted, tell))
 
     def cancel(self, number: int) -> None:
         """End a completion before the next step: its blocks are free then, and it is told "cancelled"."""
@@ -64,33 +69,12 @@ class BlockEngine:
                 self._cancels.append(number)
                 self._wake.notify()
 
-    def score(self, sequences: Sequence[np.ndarray]) -> list[float]:
-        """Return a reward model's score of each sequence, read after its last token; waits, past any queue."""
-        if self.kind != "reward":
-            raise EngineError(f"{self.name} is a language model: it completes sequences and has no score")
-        scores: dict[int, float] = {}
-        errors: list[str] = []
-        left = threading.Semaphore(0)
-
-        def ended(told: Told) -> None:
-            if told.finish is not None:
-                if told.finish != "length":
-                    errors.append(told.error or "the engine was closed")
-                left.release()
-
-        made = []
-        for place, tokens in enumerate(sequences):
-            wanted = Wanted(np.asarray(tokens), 0)
-            check(wanted, self)
-            one = self._sequence(wanted, ended)
-            one.scored = lambda value, place=place: scores.__setitem__(place, value)
-            made.append(one)
-        self._take(made, bounded=False)
-        for _ in made:
-            left.acquire()
-        if errors:
-            raise EngineError(errors[0])
-        return [scores[place] for place in range(len(made))]
+    def watch(self, stopped: Callable[[str], None]) -> None:
+        """Have an end by an error told; see serve.engine.request.Engine."""
+        with self._wake:
+            self._watching, why = stopped, self._why
+        if why:
+            stopped(why)
 
     def load(self) -> Load:
         """Say how busy it is."""
@@ -116,30 +100,29 @@ class BlockEngine:
         prompt = np.array(wanted.prompt, np.int64)
         names = beginnings(prompt, self.settings.block_tokens, adapter) if self.settings.share_prefixes else []
         return Running(next(self._numbers), wanted, prompt, tell, adapter, names,
-                       waiting_for_prompt=wanted.prompt_logprobs)  # fmt: skip
+                       scored=self.kind == "reward", waiting_for_prompt=wanted.prompt_logprobs)  # fmt: skip
 
-    def _take(self, sequences: list[Running], bounded: bool = True) -> list[int]:
+    def _take(self, sequence: Running) -> int:
         with self._wake:
             if self._closed:
-                raise EngineError("the engine was closed")
-            if bounded and len(self._scheduler.waiting) >= self.settings.max_waiting:
+                raise EngineStopped(self._why or "the engine was closed")
+            if len(self._scheduler.waiting) >= self.settings.max_waiting:
                 raise QueueFull(f"{len(self._scheduler.waiting)} requests wait, as many as may (max_waiting)")
-            for sequence in sequences:
-                self._known[sequence.number] = sequence
-                self._scheduler.waiting.append(sequence)
+            self._known[sequence.number] = sequence
+            self._scheduler.waiting.append(sequence)
             self._wake.notify()
-        return [sequence.number for sequence in sequences]
+        return sequence.number
 
     def _run(self) -> None:
         try:
             with torch.inference_mode():
                 while self._next():
                     pass
-        except BaseException:
+        except BaseException as error:
             log.exception("the engine %s stopped", self.name)
-            self._end_all(Told(finish="error", error="the engine stopped by an error of its own; see its log"))
+            self._end_all(f"the engine stopped by an error of its own: {_line(error)}")
         else:
-            self._end_all(Told(finish="cancelled"))
+            self._end_all("")
 
     def _next(self) -> bool:
         """Run one step, or wait for work. Return False when the engine is closed."""
@@ -163,10 +146,13 @@ class BlockEngine:
     def _step(self, parts: list[Part]) -> None:
         try:
             told = answer(parts, self._decoder, self._cache)
-        except (RuntimeError, MemoryError) as error:
+            self._failures = 0
+        except Exception as error:
+            self._failures += not isinstance(error, MemoryError | torch.OutOfMemoryError)
+            if self._failures == FAILURES:
+                raise
             log.exception("a step of %d sequences failed", len(parts))
-            line = str(error).partition("\n")[0]
-            told = [(part.sequence, Told(finish="error", error=f"the step failed: {line}")) for part in parts]
+            told = [(part.sequence, Told(finish="error", error=f"the step failed: {_line(error)}")) for part in parts]
             with self._wake:
                 self._scheduler.blocks.forget_all()
         over = [sequence for sequence, one in told if not self._tell(sequence, one) or one.finish is not None]
@@ -186,10 +172,18 @@ class BlockEngine:
             return False
         return True
 
-    def _end_all(self, told: Told) -> None:
+    def _end_all(self, why: str) -> None:
+        """Tell everyone the end. `why`: of an error: those that ran are told it, the others may ask elsewhere."""
         with self._wake:
-            self._closed = True
-            left = list(self._known.values())
+            self._closed, self._why = True, why
+            left, running, watching = list(self._known.values()), set(self._scheduler.running), self._watching
             self._known.clear()
         for sequence in left:
-            self._tell(sequence, told)
+            failed = bool(why) and sequence in running
+            self._tell(sequence, Told(finish="error", error=why) if failed else Told(finish="cancelled"))
+        if why:
+            watching(why)
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}".removesuffix(": ")

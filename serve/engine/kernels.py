@@ -8,7 +8,8 @@ bits in any company. Attention reads keys and values where they lie, and no furt
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from serve.engine.compiled import compiled, inlined
 
 # exp by 2^n p(r): n = round(x / ln 2), r the rest, p the polynomial of Cephes' expf; relative error under 2e-7.
 _LOG2E, _LN2_HIGH, _LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
@@ -17,13 +18,13 @@ _P3, _P4, _P5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.flo
 _ONE, _HALF, _LOWEST, _HIGHEST = np.float32(1), np.float32(0.5), np.float32(-87.0), np.float32(88.0)
 
 
-@njit(inline="always")
+@inlined
 def _two_to(power: float) -> float:  # pragma: no cover
     """Return float32 2^power of a whole float32 from -126 to 127, by its exponent bits."""
     return np.int32((np.int32(power) + 127) << 23).view(np.float32)  # type: ignore[return-value]
 
 
-@njit(nogil=True, fastmath={"contract", "arcp", "nsz"}, cache=True, error_model="numpy")
+@compiled(fastmath={"contract", "arcp", "nsz"})
 def _exponentials(x: np.ndarray, count: int) -> None:  # pragma: no cover
     """Replace the first `count` of x by their exponentials; NaN stays."""
     for i in range(count):
@@ -35,7 +36,7 @@ def _exponentials(x: np.ndarray, count: int) -> None:  # pragma: no cover
         x[i] = made if x[i] == x[i] else x[i]
 
 
-@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+@compiled(fastmath=True)
 def add_and_normalise(
     x: np.ndarray, more: np.ndarray, weight: np.ndarray, eps: float, out: np.ndarray
 ) -> None:  # pragma: no cover
@@ -52,7 +53,7 @@ def add_and_normalise(
             out[t, i] = x[t, i] * scale * weight[i]
 
 
-@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+@compiled(fastmath=True)
 def normalise(x: np.ndarray, weight: np.ndarray, eps: float, out: np.ndarray) -> None:  # pragma: no cover
     """Write x / its root mean square * weight to `out`; (t, hidden) but weight (hidden,)."""
     rows, size = x.shape
@@ -65,7 +66,7 @@ def normalise(x: np.ndarray, weight: np.ndarray, eps: float, out: np.ndarray) ->
             out[t, i] = x[t, i] * scale * weight[i]
 
 
-@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+@compiled(fastmath=True)
 def normalise_heads(heads: np.ndarray, weight: np.ndarray, eps: float) -> None:  # pragma: no cover
     """Normalise queries and keys in place. heads (t, groups, query heads + 2, size), weight (query heads + 1, size)."""
     rows, groups, each, size = heads.shape
@@ -80,7 +81,7 @@ def normalise_heads(heads: np.ndarray, weight: np.ndarray, eps: float) -> None: 
                     heads[t, g, h, i] *= scale * weight[h, i]
 
 
-@njit(nogil=True, fastmath={"contract", "arcp", "nsz"}, cache=True, error_model="numpy")
+@compiled(fastmath={"contract", "arcp", "nsz"})
 def swiglu(x: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover
     """Write gate / (1 + exp(-gate)) * up to `out` (t, size), of x (t, 2 size): gates first."""
     rows, size = out.shape
@@ -92,7 +93,7 @@ def swiglu(x: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover
             out[t, i] = x[t, i] / (_ONE + out[t, i]) * x[t, size + i]
 
 
-@njit(nogil=True, fastmath={"contract"}, cache=True, error_model="numpy")
+@compiled(fastmath={"contract"})
 def turn_and_place(
     heads: np.ndarray, cosine: np.ndarray, sine: np.ndarray, keys: np.ndarray, values: np.ndarray, cells: np.ndarray
 ) -> None:  # pragma: no cover
@@ -118,7 +119,7 @@ def turn_and_place(
                 values[cell, g, i] = heads[t, g, each - 1, i]
 
 
-@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+@compiled(fastmath=True)
 def _scores(
     query: np.ndarray,
     q: np.uint64,
@@ -127,7 +128,7 @@ def _scores(
     step: np.uint64,
     count: int,
     size: int,
-    scale: float,
+    scale: np.float32,
     scores: np.ndarray,
     s: np.uint64,
 ) -> None:  # pragma: no cover
@@ -143,7 +144,7 @@ def _scores(
         scores[s + np.uint64(j)] = total * scale
 
 
-@njit(nogil=True, fastmath={"contract"}, cache=True, error_model="numpy")
+@compiled(fastmath={"contract"})
 def _mix(
     out: np.ndarray,
     o: np.uint64,
@@ -163,7 +164,7 @@ def _mix(
             out[o + np.uint64(i)] += by * values[at + np.uint64(i)]
 
 
-@njit(nogil=True, fastmath={"contract", "arcp", "nsz"}, cache=True, error_model="numpy")
+@compiled(fastmath={"contract", "arcp", "nsz"})
 def _softmax(x: np.ndarray, count: int) -> None:  # pragma: no cover
     highest = x[0]
     for j in range(1, count):
@@ -179,7 +180,7 @@ def _softmax(x: np.ndarray, count: int) -> None:  # pragma: no cover
         x[j] *= by
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def attend(
     heads: np.ndarray,
     keys: np.ndarray,

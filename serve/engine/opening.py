@@ -11,6 +11,7 @@ from serve.engine.cache import Cache, bytes_per_block
 from serve.engine.decoder import Decoder
 from serve.engine.engine import BlockEngine
 from serve.engine.settings import EngineSettings
+from serve.engine.warming import warm
 from serve.engine.weights import DecoderWeights, read_weights
 from serve.errors import ServeSettingsError
 from serve.model import ModelFolder
@@ -21,7 +22,7 @@ GPU_SHARE = 0.8
 
 def open_engine(model: ModelFolder, settings: EngineSettings | None = None,
                 adapters: Mapping[str, str] | None = None) -> BlockEngine:  # fmt: skip
-    """Load a model and start its engine; `close` stops it.
+    """Load a model, run its first steps (serve.engine.warming), and start its engine; `close` stops it.
 
     adapters: name -> folder, as peft writes it. Raises ModelFolderError for a model or an adapter that cannot be run,
     ServeSettingsError for a device that is not there or a cache that is too small for one block.
@@ -32,7 +33,9 @@ def open_engine(model: ModelFolder, settings: EngineSettings | None = None,
     weights = read_weights(model, dtype, device)
     loaded = Adapters(adapters, weights) if adapters else None
     cache = Cache(weights.model, _blocks(weights, settings), settings.block_tokens, dtype, device)
-    return BlockEngine(Decoder(weights, loaded), cache, settings, model.name, model.kind)
+    decoder = Decoder(weights, loaded)
+    warm(decoder, cache, settings, model.kind == "reward")
+    return BlockEngine(decoder, cache, settings, model.name, model.kind)
 
 
 def _device(name: str) -> torch.device:

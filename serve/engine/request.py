@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -30,7 +30,7 @@ class Wanted:
     """One completion that is wanted. The same one gives the same tokens, whatever runs beside it."""
 
     prompt: np.ndarray  # int64 (length,)
-    max_tokens: int  # 0: score the prompt only
+    max_tokens: int  # 0: read the prompt only, for its log-probabilities or a reward model's score
     drawing: Drawing = Drawing()
     stop: tuple[int, ...] = ()  # tokens that end it; the one that did is told too
     top_logprobs: int = 0  # most likely tokens told beside each drawn one
@@ -53,6 +53,7 @@ class Told:
 
     tokens: tuple[Token, ...] = ()
     prompt: tuple[Token, ...] = ()
+    score: float | None = None  # of a reward model, with the finish: read after the prompt's last token
     finish: Finish | None = None
     error: str = ""  # one line, where finish is "error"
 
@@ -80,8 +81,9 @@ class Engine(Protocol):
     def submit(self, wanted: Wanted, tell: Callable[[Told], None]) -> int:
         """Take a completion and return its number; `tell` is called on the engine's thread and must not wait.
 
-        Raises QueueFull, and EngineError for what the model cannot run: tokens outside the vocabulary, a prompt and
-        max_tokens past its positions or past its whole cache, an unknown adapter.
+        A reward model draws nothing: its max_tokens is 0, and the last thing told is the score. Raises QueueFull;
+        EngineStopped where it runs no more; and EngineError for what the model cannot run: tokens outside the
+        vocabulary, a prompt and max_tokens past its positions or past its whole cache, an unknown adapter.
         """
         ...
 
@@ -89,8 +91,9 @@ class Engine(Protocol):
         """End a completion, whose blocks are free then; one that has ended already is left alone."""
         ...
 
-    def score(self, sequences: Sequence[np.ndarray]) -> list[float]:
-        """Return a reward model's score of each sequence of int64 tokens; waits. Raises EngineError."""
+    def watch(self, stopped: Callable[[str], None]) -> None:
+        """Have `stopped` called with one line where the engine ends by an error of its own, on its thread; or at once
+        where that has happened. Whoever watched before is told no more."""
         ...
 
     def load(self) -> Load:

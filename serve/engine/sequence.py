@@ -20,7 +20,7 @@ class Sequence:
     tell: Callable[[Told], None]
     adapter: int  # -1: none
     names: list[bytes]  # of the prompt's beginnings, a whole block each
-    scored: Callable[[float], None] | None = None  # takes a reward model's score, after the last token
+    scored: bool = False  # a reward model's score is wanted, after the last token
     read: int = 0  # tokens whose keys and values are in its blocks
     drawn: list[int] = field(default_factory=list)
     blocks: list[int] = field(default_factory=list)

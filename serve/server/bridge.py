@@ -7,17 +7,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from serve.engine.request import Engine, Told, Wanted
-from serve.errors import EngineError, QueueFull
+from serve.errors import EngineError, EngineStopped, QueueFull
 from serve.server.refusal import Refusal
 
 
 class Bridge:
-    """Carries what an engine tells to the event loop, which is woken once for all that waits."""
+    """Carries what an engine tells to the event loop, which is woken once for all that waits.
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
-        self.engine, self._loop = engine, loop
+    `failed` is called there with one line where the engine ends by an error of its own, which is then `failure`.
+    """
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, failed: Callable[[str], None]) -> None:
+        self.engine, self._loop, self._failed, self.failure = engine, loop, failed, ""
         self._told = deque[tuple[Generation, int, Told]]()
         self._waking = False
+        engine.watch(self._fail)
 
     def tell(self, generation: Generation, number: int) -> Callable[[Told], None]:
         """Return what the engine calls, on its thread, for completion `number` of a request."""
@@ -29,6 +33,10 @@ class Bridge:
                 self._loop.call_soon_threadsafe(self._deliver)
 
         return tell
+
+    def _fail(self, why: str) -> None:
+        self.failure = why
+        self._loop.call_soon_threadsafe(self._failed, why)
 
     def _deliver(self) -> None:
         self._waking = False  # before the queue is read: what comes meanwhile wakes again
@@ -47,13 +55,19 @@ class Generation:
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> Generation:
-        """Hand the completions to the engine. Raises Refusal: 429 where its queue is full, 400 for what it refuses."""
+        """Hand the completions to the engine.
+
+        Raises Refusal: 429 where its queue is full, 503 where it was stopped, 400 for what it refuses.
+        """
         try:
             for number, one in enumerate(self._wanted):
                 self._numbers[number] = self._bridge.engine.submit(one, self._bridge.tell(self, number))
         except QueueFull as error:
             self.close()
             raise Refusal(429, str(error), None, "queue_full", retry_after=1, reason="queue_full") from None
+        except EngineStopped:
+            self.close()
+            raise Refusal(503, "the engine was stopped", code="engine_stopped") from None
         except EngineError as error:
             self.close()
             raise Refusal(400, str(error), None, "engine") from None

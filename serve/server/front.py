@@ -26,6 +26,8 @@ class Front:
     metrics: Metrics
     log: Log
     state: State = "starting"
+    ending: asyncio.Event = field(default_factory=asyncio.Event)  # set where the server is to drain and end
+    broken: str = ""  # why the model can answer no more
     under_way: int = 0  # requests that hold something of the model
     # By the identity of the client's address: its port may be another connection's before the server hears of the end.
     connections: dict[int, tuple[Any, asyncio.Transport]] = field(default_factory=dict)
@@ -35,6 +37,11 @@ class Front:
         """Close the connection of a request, whose scope has `client`, whatever is still to be sent."""
         if id(client) in self.connections:
             self.connections[id(client)][1].abort()
+
+    def fail(self, why: str) -> None:
+        """End the server: the model can answer no more."""
+        self.broken = why
+        self.ending.set()
 
     async def drain(self) -> None:
         """Take no more requests, wait `drain_seconds` for those under way, and end those that remain."""

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from align.data.chat import Chat
-from align.data.record import Unfit
+from align.data.record import Message, Unfit
 from align.errors import DataError
 from millrace.config import did_you_mean
 from serve.engine.request import Wanted
-from serve.errors import EngineError
 from serve.server.answer.chat import ChatForm
 from serve.server.answer.completion import CompletionForm, usage
 from serve.server.answering import Answering
 from serve.server.asked import chat, completion, score
 from serve.server.asked.chat import turned
 from serve.server.asked.common import Common, Limits
-from serve.server.asked.completion import Prompt
-from serve.server.bridge import Bridge
+from serve.server.asked.completion import CompletionAsked, Prompt
+from serve.server.bridge import Bridge, Generation
 from serve.server.checks import Checks
 from serve.server.refusal import Refusal
 from serve.server.reply import Reply
@@ -65,19 +64,22 @@ class Local:
         model, adapter = self._chosen(asked.common.model, ticket, "language")
         ticket.record.stream = asked.common.stream
         async with ticket.places(asked.completions):
+            tokens = await self._tokens(asked.prompts)
+            wanted = self._completions(asked, tokens, adapter)  # what is too long is so before rails read it
             prompts = [await self._checked(one, ticket) for one in asked.prompts]
-            tokens = await self._tokens(prompts)
+            if any(left is not one for left, one in zip(prompts, asked.prompts)):
+                tokens = await self._tokens(prompts)
+                wanted = self._completions(asked, tokens, adapter)
+            texts = (
+                [await self._text(one) for one in prompts] if asked.echo or self._checks.holds else [""] * len(prompts)
+            )
             answering = Answering(
                 asked.common, CompletionForm(model, asked.common, self._named.tokenizer), self._bridge,
                 self._named.tokenizer, self._checks, ticket, reply,
             )  # fmt: skip
-            wanted = [
-                replace(one, prompt_logprobs=asked.echo and asked.common.logprobs is not None)
-                for row in tokens
-                for one in self._wanted(asked.common, row, adapter)
-            ]
-            said = [[{"role": "user", "content": self._text(one)}] for one in prompts for _ in range(asked.common.n)]
-            echoed = [self._text(one) for one in prompts for _ in range(asked.common.n)] if asked.echo else None
+            each = [one for one in texts for _ in range(asked.common.n)]
+            said = [[{"role": "user", "content": one}] for one in each]
+            echoed = each if asked.echo else None
             await answering.run(wanted, said, sum(map(len, tokens)), echoed)
 
     async def chat(self, body: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
@@ -86,40 +88,42 @@ class Local:
         model, adapter = self._chosen(asked.common.model, ticket, "language")
         ticket.record.stream = asked.common.stream
         async with ticket.places(asked.common.n):
-            messages, tools = await self._checks.conversation(asked.messages, asked.tools, ticket.record)  # type: ignore[arg-type]
-            asked = replace(asked, messages=tuple(messages), tools=tuple(tools))
             tokens = await self._named.tokenizer.apart(self._rendered, asked.messages, asked.tools)
+            wanted = self._wanted(asked.common, tokens, adapter)  # what is too long is so before rails read it
+            messages, tools = await self._checks.conversation(asked.messages, asked.tools, ticket.record)  # type: ignore[arg-type]
+            if (tuple(messages), tuple(tools)) != (asked.messages, asked.tools):
+                asked = replace(asked, messages=tuple(messages), tools=tuple(tools))
+                tokens = await self._named.tokenizer.apart(self._rendered, asked.messages, asked.tools)
+                wanted = self._wanted(asked.common, tokens, adapter)
             answering = Answering(
                 asked.common, ChatForm(model, asked, self._named.tokenizer), self._bridge, self._named.tokenizer,
                 self._checks, ticket, reply, held=bool(asked.tools),
             )  # fmt: skip
-            await answering.run(self._wanted(asked.common, tokens, adapter), [messages] * asked.common.n, len(tokens))
+            await answering.run(wanted, [messages] * asked.common.n, len(tokens))
 
     async def score(self, body: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
         """Answer POST /v1/score."""
         asked = score.read(body, self._limits)
         model, _ = self._chosen(asked.model, ticket, "reward")
         async with ticket.places(asked.completions):
-            texts: list[Prompt] = [await self._checks.text(one, ticket.record) for one in asked.texts]
-            sequences = await self._tokens(texts)
-            for turns in asked.conversations:
-                messages, _ = await self._checks.conversation(turns, (), ticket.record)  # type: ignore[arg-type]
-                sequences.append(await self._named.tokenizer.apart(self._judged, messages))
+            sequences = await self._judged(asked.texts, asked.conversations)
+            texts = [await self._checks.text(one, ticket.record) for one in asked.texts]
+            talks = [
+                tuple((await self._checks.conversation(one, (), ticket.record))[0])  # type: ignore[arg-type]
+                for one in asked.conversations
+            ]
+            if (tuple(texts), tuple(talks)) != (asked.texts, asked.conversations):
+                sequences = await self._judged(texts, talks)
             counted = sum(map(len, sequences))
             ticket.record.prompt_tokens = counted
-            for one in sequences:
-                self._fits(len(one), 0)
             with ticket.tokens(counted):
-                try:
-                    scores = await asyncio.to_thread(self._engine.score, sequences)
-                except EngineError as error:
-                    raise Refusal(400, str(error), None, "engine") from None
+                scores = await self._scores(sequences)
             data = [{"object": "score", "index": number, "score": one} for number, one in enumerate(scores)]
             await reply.json({"object": "list", "model": model, "data": data, "usage": usage(counted, 0)})
 
     async def health(self) -> str:
-        """Return "": an engine that stopped ends the process."""
-        return ""
+        """Return why the engine stopped, where it did."""
+        return self._bridge.failure
 
     def describe(self) -> list[tuple[str, str]]:
         """Say what is served."""
@@ -156,51 +160,90 @@ class Local:
         return name or named, name if name in self._engine.adapters else ""
 
     async def _checked(self, prompt: Prompt, ticket: Ticket) -> Prompt:
-        """Return a prompt as rails let it pass; tokens stay tokens where nothing was changed."""
+        """Return a prompt as rails let it pass: itself where nothing was changed, so that tokens stay tokens."""
         if not self._checks.guards_input:
             return prompt
-        text = self._text(prompt)
+        text = await self._text(prompt)
         left = await self._checks.text(text, ticket.record)
         return prompt if left == text else left
 
     async def _tokens(self, prompts: Sequence[Prompt]) -> list[np.ndarray]:
         for one in prompts:
             if isinstance(one, str):
-                self._short(one)
+                self._short(len(one))
         texts = [one for one in prompts if isinstance(one, str)]
         made = iter(await self._named.tokenizer.encode(texts) if texts else ())
         return [next(made) if isinstance(one, str) else one for one in prompts]
 
-    def _text(self, prompt: Prompt) -> str:
-        return prompt if isinstance(prompt, str) else self._named.tokenizer.decode(prompt.tolist(), special=True)
+    async def _text(self, prompt: Prompt) -> str:
+        if isinstance(prompt, str):
+            return prompt
+        return str(await self._named.tokenizer.apart(self._decoded, prompt))
+
+    def _decoded(self, prompt: np.ndarray) -> str:
+        return self._named.tokenizer.decode(prompt.tolist(), special=True)
+
+    def _completions(self, asked: CompletionAsked, tokens: Sequence[np.ndarray], adapter: str) -> list[Wanted]:
+        asks = asked.echo and asked.common.logprobs is not None
+        return [
+            replace(one, prompt_logprobs=asks) for row in tokens for one in self._wanted(asked.common, row, adapter)
+        ]
 
     def _rendered(self, messages: Any, tools: Any) -> np.ndarray:
         """Return a conversation's tokens, on a thread of the tokenizer's."""
-        if self._named.chat is None:
-            raise Refusal(400, f"{self._named.name} answers no conversations: {self._named.no_chat}", "messages")
-        self._short("".join(one["content"] for one in messages if isinstance(one.get("content"), str)))
-        turns = [turned(one, f"messages[{number}]") for number, one in enumerate(messages)]
+        talk = self._turns(messages, "answers")
+        return self._fitting(lambda chat: chat.prompt(talk, tools))
+
+    def _learnt(self, messages: Any) -> np.ndarray:
+        """Return the tokens of a conversation that ends with an answer, as `_rendered` does."""
+        talk = self._turns(messages, "reads")
+        return self._fitting(lambda chat: chat.masked(talk).tokens)
+
+    def _turns(self, messages: Any, does: str) -> list[Message]:
+        """Return turns of no more than could fit. Raises Refusal."""
+        named, positions = self._named, self._engine.positions
+        if named.chat is None:
+            raise Refusal(400, f"{named.name} {does} no conversations: {named.no_chat}", "messages")
+        if len(messages) > positions:
+            raise self._long(f"the {len(messages):,} messages are more than {positions:,} tokens")
+        talk = [turned(one, f"messages[{number}]") for number, one in enumerate(messages)]
+        self._short(sum(len(one.content) for one in talk))
+        return talk
+
+    def _fitting(self, make: Callable[[Chat], np.ndarray]) -> np.ndarray:
+        assert self._named.chat is not None
         try:
-            return self._named.chat.prompt(turns, tools)
+            return make(self._named.chat)
         except Unfit as unfit:
             raise Refusal(400, f"messages: {unfit.reason}, {unfit.detail}", "messages") from None
         except DataError as error:
             raise Refusal(400, str(error), "messages") from None
 
-    def _judged(self, messages: Any) -> np.ndarray:
-        if self._named.chat is None:
-            raise Refusal(400, f"{self._named.name} reads no conversations: {self._named.no_chat}", "messages")
-        turns = [turned(one, f"messages[{number}]") for number, one in enumerate(messages)]
-        try:
-            return self._named.chat.masked(turns).tokens
-        except Unfit as unfit:
-            raise Refusal(400, f"messages: {unfit.reason}, {unfit.detail}", "messages") from None
+    async def _judged(self, texts: Sequence[str], talks: Sequence[Any]) -> list[np.ndarray]:
+        """Return the sequences that are to be judged, each of which fits."""
+        sequences = await self._tokens(texts)
+        sequences += [await self._named.tokenizer.apart(self._learnt, one) for one in talks]
+        for one in sequences:
+            self._fits(len(one), 0)
+        return sequences
 
-    def _short(self, text: str) -> None:
+    async def _scores(self, sequences: Sequence[np.ndarray]) -> list[float]:
+        scores: dict[int, float] = {}
+        async with Generation(self._bridge, [Wanted(one, 0) for one in sequences]) as generation:
+            while len(scores) < len(sequences):
+                for number, told in await generation.news():
+                    if told.finish == "cancelled":
+                        raise Refusal(503, "the engine was stopped")
+                    if told.score is None:
+                        raise Refusal(500, told.error or "the engine failed")
+                    scores[number] = told.score
+        return [scores[number] for number in range(len(sequences))]
+
+    def _short(self, characters: int) -> None:
         """Refuse, before it is tokenised, a text that cannot fit however long its tokens are."""
         fits = self._engine.positions * self._named.tokenizer.longest
-        if len(text) > fits:
-            raise self._long(f"the prompt's {len(text):,} characters are more than {self._engine.positions:,} tokens")
+        if characters > fits:
+            raise self._long(f"the prompt's {characters:,} characters are more than {self._engine.positions:,} tokens")
 
     def _fits(self, prompt: int, drawn: int) -> None:
         most = self._max_prompt or self._engine.positions

@@ -21,6 +21,8 @@ from serve.server.local import Local, Named
 from serve.server.settings import ServerSettings
 from serve.server.text.tokenizer import Tokenizer
 
+SETTING = "server.template"
+
 
 async def local(
     front: Front, model: ModelFolder, open_engine: Callable[[], Engine], rails: Callable[[Any], Rails]
@@ -33,8 +35,9 @@ async def local(
     front.metrics.watch_engine(engine.load)
     limits = Limits(front.settings.max_tokens, front.settings.max_completions)
     return Local(
-        named, Bridge(engine, asyncio.get_running_loop()), limits, front.settings.max_prompt_tokens, Checks(checked)
-    )
+        named, Bridge(engine, asyncio.get_running_loop(), front.fail), limits, front.settings.max_prompt_tokens,
+        Checks(checked),
+    )  # fmt: skip
 
 
 def _load(front: Front, model: ModelFolder, open_engine: Any, rails: Any) -> tuple[Named, Engine, Rails]:
@@ -55,12 +58,11 @@ def named(model: ModelFolder, settings: ServerSettings) -> Named:
         raise ModelFolderError(f"{model.folder} has no tokenizer that loads: {str(error).splitlines()[0]}") from None
     chat, why = None, ""
     try:
-        chat = Chat(own, settings.template)
+        chat = Chat(own, settings.template, SETTING)
     except DataError as error:
         if settings.template:
             raise
-        why = str(error).replace("name another with model.template", "name one with template")
-        why = why.replace("name one with model.template", "name one with template")
+        why = str(error)
     ends = [*(chat.stop if chat else ()), *_ends(model.folder)]
     if own.eos_token_id is not None:
         ends.append(int(own.eos_token_id))

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from serve.errors import ServeSettingsError
+from serve.errors import EngineStopped, ServeSettingsError
 from serve.server.backend import Backend
 from serve.server.front import Front
 from serve.server.limits import keys
@@ -27,8 +27,9 @@ async def serve(
 ) -> None:
     """Listen, load what stands behind, and serve until SIGTERM, SIGINT, or `stop` is set; then drain.
 
-    While `opening` loads, /health says starting. Raises ServeSettingsError where the address cannot be had, and
-    whatever `opening` raises. A second signal ends the process at once.
+    While `opening` loads, /health says starting. Raises ServeSettingsError where the address cannot be had, whatever
+    `opening` raises, and EngineStopped where the engine ended by an error of its own. A signal while it loads ends the
+    process at once, as a second one does later: nobody waits for an answer yet, and loading heeds no signal.
     """
     import uvicorn
 
@@ -40,8 +41,9 @@ async def serve(
     known = keys.load(
         settings.keys, keys.KeyLimits(settings.requests_a_minute, settings.tokens_a_minute, settings.concurrent)
     )
-    with log(settings.log) as lines, contextlib.closing(_bound(settings)) as listening, _signals(stop):
-        front = Front(settings, known, Admission(settings.max_running, settings.max_waiting), Metrics(), lines)
+    with log(settings.log) as lines, contextlib.closing(_bound(settings)) as listening:
+        front = Front(settings, known, Admission(settings.max_running, settings.max_waiting), Metrics(), lines,
+                      ending=stop)  # fmt: skip
         front.metrics.watch("requests_running", "Requests under way.", lambda: front.under_way)
         front.metrics.watch("queue_running", "Completions that hold a place.", lambda: front.admission.running)
         front.metrics.watch("queue_waiting", "Completions that wait for a place.", lambda: front.admission.waiting)
@@ -58,20 +60,23 @@ async def serve(
         http.capture_signals = contextlib.nullcontext
         serving = asyncio.ensure_future(http.serve([listening]))
         try:
-            server.backend = await _unless(stop, opening(front))
-            if server.backend is not None:
-                front.state = "ok"
-                for name, value in [*server.backend.describe(), *_described(settings, listening)]:
-                    say(f"{name:<9} {value}")
-                await stop.wait()
-                say(f"draining  {front.under_way} requests under way, {settings.drain_seconds:g} seconds at most")
-                await front.drain()
+            with _signals(front, say):
+                server.backend = await _unless(stop, opening(front))
+                if server.backend is not None:
+                    front.state = "ok"
+                    for name, value in [*server.backend.describe(), *_described(settings, listening)]:
+                        say(f"{name:<9} {value}")
+                    await stop.wait()
+                    say(f"draining  {front.under_way} requests under way, {settings.drain_seconds:g} seconds at most")
+                    await front.drain()
         finally:
             front.state = "draining"
             http.should_exit = True
             if server.backend is not None:
                 await server.backend.close()
             await serving
+    if front.broken:
+        raise EngineStopped(front.broken)
 
 
 async def _unless(stop: asyncio.Event, opening: Awaitable[Backend]) -> Backend | None:
@@ -115,17 +120,20 @@ def _bound(settings: ServerSettings) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at the first SIGTERM or SIGINT; end the process at the second. Only a main thread hears signals."""
+def _signals(front: Front, say: Callable[[str], None]) -> Iterator[None]:
+    """Have the first SIGTERM or SIGINT end the server, and one that comes before it serves, or after the first, the
+    process. Only a main thread hears signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
 
     def heard(number: int) -> None:
-        if stop.is_set():
+        if front.state == "starting":
+            say(f"stopped   by {signal.Signals(number).name}, before the model was loaded")
+        if front.state == "starting" or front.ending.is_set():
             os._exit(128 + number)
-        stop.set()
+        front.ending.set()
 
     numbers = (signal.SIGTERM, signal.SIGINT)
     for number in numbers:

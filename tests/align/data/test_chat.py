@@ -223,6 +223,28 @@ def test_a_special_token_in_a_turn_is_refused():
     assert caught.value.args == ("special token in a turn", "turn 1 holds <|im_end|>")
 
 
+CALL = {"name": "f", "arguments": {"x": ["a", {"<|im_end|>": 1}]}}
+TOOL = {"type": "function", "function": {"name": "f", "description": "<|im_end|>"}}
+
+
+@pytest.mark.parametrize(
+    ("calls", "tools", "said"),
+    [
+        ((CALL,), (), "turn 2 holds"),
+        (({"name": "<|im_end|>", "arguments": {}},), (), "turn 2 holds"),
+        ((), (TOOL,), "a definition holds"),
+        ((), ({"type": "function", "function": {"name": "f", "parameters": {"<|im_end|>": {}}}},), "a definition"),
+    ],
+)
+def test_special_tokens_of_calls_and_tools_are_refused_as_those_of_texts(calls, tools, said):
+    chat = Chat(tokenizer(), "chatml")
+    talk = [Message("user", "a"), Message("assistant", "b", calls), Message("user", "c")]
+    for made in (chat.prompt, lambda talk, tools: chat.masked(talk, tools=tools)):
+        with pytest.raises(Unfit) as caught:
+            made(talk, tools)
+        assert said in caught.value.detail
+
+
 @pytest.mark.parametrize(
     ("name", "special", "said"),
     [

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from serve.engine.request import Drawing, Wanted
-from serve.errors import EngineError, QueueFull
+from serve.engine.warming import warm
+from serve.errors import EngineError, EngineStopped, QueueFull
 from tests.serve.engine import models
 from tests.serve.engine.models import Heard, complete, open_small
 
@@ -184,6 +185,62 @@ def test_logits_that_are_no_numbers_end_their_request_alone(tmp_path):
     later = complete(engine, [Wanted(np.array([n]), 60, never) for n in range(8)])
     assert {one.finish for one in later} == {"length"}
     engine.close()
+
+
+def test_a_step_that_fails_of_anything_ends_those_in_it_and_three_in_a_row_end_the_engine(llama, caplog, monkeypatch):
+    engine, told = open_small(llama), []
+    engine.watch(told.append)
+    (one,) = complete(engine, [Wanted(np.array([1]), 3, GREEDY)])
+    hidden = engine._decoder.hidden
+
+    def broken(step, cache):
+        raise IndexError("of a device")
+
+    for _ in range(2):
+        monkeypatch.setattr(engine._decoder, "hidden", broken)
+        (failed,) = complete(engine, [Wanted(np.array([1]), 3)])
+        assert (failed.finish, failed.error) == ("error", "the step failed: IndexError: of a device")
+        monkeypatch.setattr(engine._decoder, "hidden", hidden)
+        assert complete(engine, [Wanted(np.array([1]), 3, GREEDY)])[0].tokens == one.tokens
+    assert told == []
+    monkeypatch.setattr(engine._decoder, "hidden", broken)
+    errors = [complete(engine, [Wanted(np.array([1]), 3)])[0].error for _ in range(3)]
+    engine._thread.join(20)
+    assert errors[2] == "the engine stopped by an error of its own: IndexError: of a device"
+    assert told == [errors[2]]
+    late = []
+    engine.watch(late.append)
+    assert late == told
+    with pytest.raises(EngineStopped, match="IndexError"):
+        engine.submit(Wanted(np.array([1]), 3), Heard())
+    engine.close()
+
+
+def test_an_error_of_planning_ends_the_engine_and_everyone_is_told(llama, caplog, monkeypatch):
+    engine, told = open_small(llama), []
+    engine.watch(told.append)
+    monkeypatch.setattr(engine._scheduler, "plan", lambda: {}["no such block"])
+    ear = Heard()
+    engine.submit(Wanted(np.array([1]), 3), ear)
+    assert ear.wait().finish == "cancelled"
+    engine._thread.join(20)
+    assert told == ["the engine stopped by an error of its own: KeyError: 'no such block'"]
+
+
+def test_the_first_steps_are_made_before_anyone_asks_and_are_not_counted(llama, monkeypatch):
+    from serve.engine import opening
+
+    before = []
+    monkeypatch.setattr(
+        opening, "warm", lambda decoder, cache, *more: before.append((warm(decoder, cache, *more), cache))
+    )
+    engine = open_small(llama)
+    assert len(before) == 1
+    assert before[0][1].keys[0].abs().sum() > 0  # the model ran
+    assert (engine.load().prompt_tokens, engine.load().tokens, engine.load().blocks_used) == (0, 0, 0)
+    engine.close()
+    tight = open_small(llama, blocks=1, block_tokens=1)  # room for nothing
+    tight.close()
 
 
 def test_a_tell_that_raises_ends_its_request_alone(engine, caplog):

@@ -10,7 +10,7 @@ import pytest
 from pipelines.serving.rails import makers
 from serve.errors import RailError, ServeSettingsError
 from serve.rails.compose import compose, load
-from serve.rails.rails import Place, Placed, Rails, Refusal
+from serve.rails.rails import Abandoned, Place, Placed, Rails, Refusal
 from tests.align.rewards.server import served
 from tests.curator.fasttext_file import write_model
 from tests.curator.filter.classifier_model import write_model as write_classifier
@@ -50,6 +50,47 @@ def test_redacted_texts_go_on_and_given_ones_stay_as_they_are():
     ]  # fmt: skip
     assert given == kept
     assert made.check_output("ünd write to bob@corp-mail.net.", given) == "ünd write to <EMAIL>."
+
+
+def split(*texts):
+    return {"role": "user", "content": [{"type": "text", "text": one} for one in texts]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "parts", "left"),
+    [
+        ({"words": {"words": ["blue moon"], "replacement": "_"}}, ("a blue", "moon b"), "a _ b"),
+        ({"words": {"words": ["moon"], "replacement": "_"}}, ("a mo", "on b"), "a _ b"),
+        ({"regex": {"patterns": [r"blue\s+moon"], "replacement": "_"}}, ("a blue", " ", "moon b"), "a _ b"),
+        ({"pii": {"entities": ["email"]}}, ("me@corp-", "mail.net"), "<EMAIL>"),
+    ],
+)
+def test_what_is_split_over_parts_is_found(spec, parts, left):
+    ((kind, settings),) = spec.items()
+    assert isinstance(rails({kind: settings | {"action": "refuse"}}).check_input([split(*parts)]), Refusal)
+    events = []
+    flagged = rails({kind: settings | {"action": "flag"}}, observe=events.append)
+    assert flagged.check_input([split(*parts)]) == [split(*parts)]
+    assert (events[0].outcome, events[0].found) == ("flagged", 1)
+    assert rails({kind: settings | {"action": "redact"}}).check_input([split(*parts)])[0]["content"] == left
+
+
+def test_what_is_found_within_parts_is_replaced_there():
+    made = rails({"words": {"words": ["bad"], "action": "redact", "replacement": "_"}})
+    assert made.check_input([split("a bad", "b", "bad c")]) == [split("a _", "b", "_ c")]
+
+
+def test_a_check_that_nobody_waits_for_ends_before_the_next_text():
+    events, asked = [], []
+    made = rails({"words": {"words": ["bad"]}}, observe=events.append)
+
+    def left():
+        asked.append(1)
+        return len(asked) > 3
+
+    with pytest.raises(Abandoned):
+        made.check_input([user("good")] * 9, left)
+    assert (len(asked), events) == (4, [])
 
 
 def test_flags_count_and_change_nothing():

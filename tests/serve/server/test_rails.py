@@ -1,11 +1,17 @@
 """Rails in the path of requests."""
 
+import asyncio
+import time
+
+import httpx
 import pytest
 
+from serve.rails.rail import Verdict
 from serve.rails.rails import Place, Placed
 from serve.rails.regex import Regex
 from serve.rails.words import Words
 from tests.serve.server.serving import events, fronted, served
+from tests.serve.server.test_connections import until
 
 CHAT = "/v1/chat/completions"
 
@@ -113,3 +119,75 @@ def test_a_rail_that_cannot_decide_lets_nothing_pass(folder, tmp_path):
     with served(folder, tmp_path / "log.jsonl", rails=rails) as one:
         assert one.refused({"prompt": "the"}, 503)["code"] == "rail_failed"
         assert one.metric("millrace_engine_running") == 0
+
+
+class Slow:
+    """A rail that counts the texts it reads, a while for each."""
+
+    kind, actions = "slow", ("refuse", "redact", "flag")
+
+    def __init__(self):
+        self.read = 0
+
+    def check(self, text, side, before):
+        self.read += 1
+        time.sleep(0.05)
+        return Verdict(True, text)
+
+
+@pytest.fixture(scope="module")
+def slowly(folder, tmp_path_factory):
+    """Return a server with a slow rail on prompts, and that rail."""
+    rail = Slow()
+    with served(
+        folder, tmp_path_factory.mktemp("slow") / "log", rails=[Placed(Place("slow", "refuse", "input"), rail)]
+    ) as one:
+        yield one, rail
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, {"messages": [{"role": ("user", "assistant")[n % 2], "content": "a"} for n in range(5001)]}),
+        (CHAT, {"messages": [{"role": ("user", "assistant")[n % 2], "content": "the quick"} for n in range(201)]}),
+        (CHAT, {"messages": [{"role": "user", "content": ["a b"] * 5000}]}),
+        ("/v1/completions", {"prompt": [7] * 300_000}),
+        ("/v1/completions", {"prompt": ["a", "the quick " * 300]}),
+        ("/v1/completions", {"prompt": "a", "max_tokens": 256}),
+    ],
+    ids=["many messages", "many tokens", "many parts", "ids", "text", "too much to draw"],
+)  # fmt: skip
+def test_what_is_too_long_is_so_before_rails_read_it(slowly, path, body):
+    server, rail = slowly
+    before = rail.read
+    assert server.refused(body, path=path)["code"] == "context_length_exceeded"
+    assert rail.read == before
+
+
+def test_rails_read_no_more_for_a_client_that_left(slowly):
+    server, rail = slowly
+    before = rail.read
+    talk = [{"role": ("user", "assistant")[n % 2], "content": "a", "name": "b"} for n in range(15)]
+    with pytest.raises(httpx.ReadTimeout), httpx.Client(base_url=server.url, timeout=0.2) as client:
+        client.post(CHAT, json={"messages": talk, "max_tokens": 1})
+    until(lambda: server.front.under_way == 0)
+    time.sleep(0.1)
+    seen = rail.read
+    assert before < seen < before + 30
+    time.sleep(0.2)
+    assert rail.read == seen
+
+
+def test_more_texts_than_rails_read_are_refused():
+    from serve.rails.rails import Rails
+    from serve.server.checks import MOST_TEXTS, Checks
+    from serve.server.record import Record
+    from serve.server.refusal import Refusal
+
+    rail = Slow()
+    checks = Checks(Rails([Placed(Place("slow", "refuse", "input"), rail)]))
+    talk = [{"role": "user", "content": ["a"] * (MOST_TEXTS + 1)}]
+    with pytest.raises(Refusal, match="4,097 texts"):
+        asyncio.run(checks.conversation(talk, (), Record(CHAT)))
+    assert rail.read == 0
+    checks.close()

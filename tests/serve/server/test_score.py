@@ -1,5 +1,8 @@
 """POST /v1/score, and LoRA adapters by name."""
 
+import time
+
+import httpx
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -8,6 +11,7 @@ from align.data.chat import Chat
 from align.data.record import Message
 from tests.align import tiny
 from tests.serve.server.serving import served
+from tests.serve.server.test_connections import until
 
 TALKS = [
     [{"role": "user", "content": "the quick"}, {"role": "assistant", "content": "brown fox"}],
@@ -104,3 +108,26 @@ def test_adapters_are_models_of_their_own_names(folder, tmp_path):
             listed = client.get("/v1/models").json()["data"]
         assert [(one["id"], one.get("parent")) for one in listed] == [("tiny", None), ("poet", "tiny")]
         assert "poet" in server.refused({"prompt": "a", "model": "poets"}, 404)["message"]
+
+
+def test_a_client_that_leaves_ends_what_it_wanted_scored(reward):
+    server = reward[0]
+    texts = ["one two three four five six seven eight nine " * 5] * 32
+    server.engine._decoder.hidden, hidden = slowed(server.engine._decoder.hidden), server.engine._decoder.hidden
+    try:
+        with pytest.raises(httpx.ReadTimeout), httpx.Client(base_url=server.url, timeout=0.3) as client:
+            client.post("/v1/score", json={"texts": texts})
+        until(lambda: server.front.under_way == 0, 1)
+        until(lambda: server.engine.load().waiting == server.engine.load().running == 0, 1)
+    finally:
+        server.engine._decoder.hidden = hidden
+    assert server.lines()[-1]["status"] == 499
+    assert server.engine.load().blocks_used == 0
+
+
+def slowed(hidden):
+    def later(*given):
+        time.sleep(0.3)
+        return hidden(*given)
+
+    return later
