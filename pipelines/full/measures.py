@@ -57,11 +57,11 @@ def measure(run: str, held: str) -> dict[str, Any]:
 
 
 def _tasks(subject: Any, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Complete tasks greedily and by sampling, and judge them as their rewards do; sampled: a task's mean is an item.
+    """Complete tasks greedily and by sampling, and judge them as their rewards do; every model draws by the same seeds.
 
-    The same seeds draw from every model.
+    Standard errors are over what is asked, of which 3 + 4 and 4 + 3 in two wordings are one.
     """
-    from serve.evaluate.mean import mean
+    from serve.evaluate.mean import ratio
 
     began = time.perf_counter()
     values: dict[str, np.ndarray] = {}
@@ -71,11 +71,15 @@ def _tasks(subject: Any, asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         right, form = _judged(many, said)
         of = {"solved": right * form, "right": right, "form": form, "reward": right + WEIGHT * form}
         values |= {f"{how}/{name}": one.reshape(len(asked), draws).mean(axis=1) for name, one in of.items()}
-    measures = {name: asdict(mean(of)) for name, of in values.items()}
-    for kind in dict.fromkeys(one["kind"] for one in asked):
-        chosen = np.array([one["kind"] == kind for one in asked])
-        measures[f"sampled/right/{kind}"] = asdict(mean(values["sampled/right"][chosen]))
-    return {"items": len(asked), "measures": measures, "seconds": round(time.perf_counter() - began, 2)}
+    kinds = {kind: np.array([one["kind"] == kind for one in asked]) for kind in dict.fromkeys(o["kind"] for o in asked)}
+    values |= {f"sampled/right/{kind}": values["sampled/right"][chosen] for kind, chosen in kinds.items()}
+    measures, items = {}, {}
+    for name, found in values.items():
+        keys = [one["key"] for one in asked if one["kind"] == name.rpartition("/")[2]] or [one["key"] for one in asked]
+        _, place = np.unique(keys, return_inverse=True)
+        measures[name] = asdict(ratio(np.bincount(place, found), np.bincount(place), higher_is_better=True))
+        items[name] = len(found)
+    return {"items": items, "measures": measures, "seconds": round(time.perf_counter() - began, 2)}
 
 
 def _judged(asked: Sequence[Mapping[str, Any]], said: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -115,6 +115,7 @@ def _evaluation(facts: Facts) -> str:
         values = [one["value"] if one else math.nan for one in found]
         best = np.nanmax(values) if higher else np.nanmin(values)
         items = next(facts.evaluation[model][task]["items"] for model in MODELS if task in facts.evaluation[model])
+        items = items[measure] if isinstance(items, Mapping) else items
         name = f"{text(said)}<small>{text(remark)}; {count(items)} items</small>"
         cells = [(_with_error(one, digits), "n best" if number == best else "n") for one, number in zip(found, values)]
         rows.append(row([(name, ""), *cells]))

@@ -35,7 +35,7 @@ class Settings:
     """What the files are drawn by, beside pretraining's own split."""
 
     seed: int = 0
-    task_share: float = 0.2  # of arithmetic's keys are held out
+    task_share: float = 0.3  # of arithmetic's keys are held out
     showings: int = 8  # of each training task with its answer in fine-tuning
     formed: float = 0.4  # of these show the answer in the form that is rewarded; the others the bare number
     choices: int = 4  # sections a question offers, one of them true
