@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from serve.engine.request import Token, Wanted
 from serve.server.answer.choice import Choice, Piece, Shown
@@ -13,10 +15,12 @@ from serve.server.answer.completion import usage
 from serve.server.asked.common import Common
 from serve.server.bridge import Bridge, Generation
 from serve.server.checks import Checks, Messages
-from serve.server.reply import Reply
+from serve.server.reply import Reply, compact
 from serve.server.text.detokenize import Detokenizer
 from serve.server.text.tokenizer import Tokenizer
 from serve.server.ticket import Ticket
+
+T = TypeVar("T")
 
 
 class Form(Protocol):
@@ -66,10 +70,7 @@ class Answering:
         if self._at_once:
             pieces = [await self._checks.answer(one, told, self._record) for one, told in zip(pieces, said)]
             if echoed:
-                pieces = [
-                    self._echo(one, text, choice, asked)
-                    for one, text, choice, asked in zip(pieces, echoed, choices, wanted)
-                ]
+                pieces = await asyncio.to_thread(self._echo, pieces, echoed, choices, wanted)
             await self._send(pieces)
 
     async def _whole(self, generation: Generation, choices: Sequence[Choice]) -> list[Piece]:
@@ -119,12 +120,17 @@ class Answering:
 
     async def _send(self, pieces: Sequence[Piece]) -> None:
         if not self._common.stream:
-            await self._reply.json(self._form.whole(pieces, self._counts()))
+            await self._reply.content(await self._apart(lambda: compact(self._form.whole(pieces, self._counts()))))
             return
         await self._reply.stream()
         for number, piece in enumerate(pieces):
-            await self._events([*self._form.begin(number), *self._form.chunks(number, piece)])
+            chunks = await self._apart(partial(self._form.chunks, number, piece))
+            await self._events([*self._form.begin(number), *chunks])
         await self._end()
+
+    async def _apart(self, form: Callable[[], T]) -> T:
+        """Form an answer; one with logprobs, which may be megabytes, off the event loop."""
+        return form() if self._common.logprobs is None else await asyncio.to_thread(form)
 
     async def _events(self, chunks: Sequence[dict[str, Any]]) -> None:
         if self._common.include_usage:  # only the last one has it, the others say so
@@ -139,10 +145,19 @@ class Answering:
     def _counts(self) -> dict[str, int]:
         return usage(self._record.prompt_tokens, self._record.tokens)
 
-    def _echo(self, piece: Piece, text: str, choice: Choice, wanted: Wanted) -> Piece:
-        """Return a completion with its prompt before it."""
-        shown = None if piece.shown is None else (*self._prompt(choice.prompt, text), *piece.shown)
-        return replace(piece, text=text + piece.text, shown=shown, ids=(*wanted.prompt.tolist(), *piece.ids))
+    def _echo(
+        self, pieces: Sequence[Piece], texts: Sequence[str], choices: Sequence[Choice], wanted: Sequence[Wanted]
+    ) -> list[Piece]:
+        """Return completions with their prompts before them. Cost: a decoding of each token of each prompt."""
+        made: list[Piece] = []
+        prompt: tuple[Shown, ...] = ()
+        before: Wanted | None = None
+        for piece, text, choice, asked in zip(pieces, texts, choices, wanted):
+            if before is None or asked.prompt is not before.prompt:  # those of one prompt follow each other
+                prompt, before = tuple(self._prompt(choice.prompt, text)), asked
+            shown = None if piece.shown is None else (*prompt, *piece.shown)
+            made.append(replace(piece, text=text + piece.text, shown=shown, ids=(*asked.prompt.tolist(), *piece.ids)))
+        return made
 
     def _prompt(self, tokens: Sequence[Token], text: str) -> list[Shown]:
         special = self._tokenizer.decode([one.id for one in tokens], special=True) == text

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from millrace.config import did_you_mean
 from serve.server.backend import Backend
 from serve.server.endpoint import Answer, Endpoint
 from serve.server.front import Front
@@ -18,7 +19,8 @@ from serve.server.refusal import Refusal
 from serve.server.reply import Reply
 from serve.server.ticket import Ticket
 
-PATHS = ("/v1/completions", "/v1/chat/completions", "/v1/score", "/v1/models", "/health", "/metrics")
+MODEL = "/v1/models/{model}"
+PATHS = ("/v1/completions", "/v1/chat/completions", "/v1/score", "/v1/models", MODEL, "/health", "/metrics")
 
 
 class Server:
@@ -35,20 +37,40 @@ class Server:
             Route(path, Endpoint(self.front, path, self._by(name)), methods=["POST"]) for path, name in asked.items()
         ]
         for path, answer, key in (
-            ("/v1/models", self._by("models"), True),
+            ("/v1/models", self._models, True),
+            (MODEL, self._model, True),
             ("/health", self._health, False),
             ("/metrics", self._metrics, False),
         ):
-            routes.append(Route(path, Endpoint(self.front, path, answer, body=False, key=key), methods=["GET"]))
-        return Starlette(routes=routes, exception_handlers={HTTPException: self._no_route})
+            served = path.replace("{model}", "{model:path}")  # names may hold a slash
+            routes.append(Route(served, Endpoint(self.front, path, answer, body=False, key=key), methods=["GET"]))
+        app = Starlette(routes=routes, exception_handlers={HTTPException: self._no_route})
+        app.router.redirect_slashes = False  # a redirect would go wherever the Host header says
+        return app
 
     def _by(self, name: str) -> Answer:
         async def answer(body: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
-            if self.backend is None:
-                raise Refusal(503, "the model is still being loaded", code="starting", retry_after=5)
-            await getattr(self.backend, name)(body, ticket, reply)
+            await getattr(self._loaded(), name)(body, ticket, reply)
 
         return answer
+
+    def _loaded(self) -> Backend:
+        if self.backend is None:
+            raise Refusal(503, "the model is still being loaded", code="starting", retry_after=5)
+        return self.backend
+
+    async def _models(self, given: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
+        await reply.json({"object": "list", "data": await self._loaded().models()})
+
+    async def _model(self, given: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
+        there = {one["id"]: one for one in await self._loaded().models()}
+        name = given["model"]
+        if name not in there:
+            raise Refusal(
+                404, f"there is no model {name[:80]!r}.{did_you_mean(name, there)} Models: {', '.join(there)}", "model",
+                "model_not_found",
+            )  # fmt: skip
+        await reply.json(there[name])
 
     async def _health(self, body: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
         status, wrong = self.front.state, ""

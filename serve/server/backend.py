@@ -11,8 +11,8 @@ from serve.server.ticket import Ticket
 class Backend(Protocol):
     """Answers what was let in. Each method sends its answer, or raises Refusal; cancelling one ends its work."""
 
-    async def models(self, body: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
-        """List the models."""
+    async def models(self) -> list[dict[str, Any]]:
+        """Return the models as OpenAI's API lists them: each has an id, a string."""
         ...
 
     async def completion(self, body: dict[str, Any], ticket: Ticket, reply: Reply) -> None:

@@ -18,6 +18,7 @@ from serve.server.refusal import ClientGone, Refusal
 from serve.server.reply import Reply, Send
 from serve.server.ticket import Ticket
 
+# Answers a body; where a route has none, what its path names.
 Answer = Callable[[dict[str, Any], Ticket, Reply], Coroutine[Any, Any, None]]
 
 
@@ -37,7 +38,7 @@ class Endpoint:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             try:
-                await self._answered(headers, receive, reply, record)
+                await self._answered(scope["path_params"], headers, receive, reply, record)
             except Refusal as refusal:
                 record.reason = refusal.reason
                 await reply.refuse(refusal)
@@ -54,16 +55,18 @@ class Endpoint:
             record.status, record.reason = 499, "client_gone"
             front.abort(scope["client"])
         finally:
-            record.count(front.metrics)
             if self._key or record.status != 200:  # whoever watches asks all the time
                 front.log.write(record)
+            record.count(front.metrics)
 
-    async def _answered(self, headers: Mapping[str, str], receive: Receive, reply: Reply, record: Record) -> None:
+    async def _answered(
+        self, place: dict[str, Any], headers: Mapping[str, str], receive: Receive, reply: Reply, record: Record
+    ) -> None:
         front, settings = self._front, self._front.settings
         key = front.keys.of(headers.get("authorization", "")) if self._key else Key("", KeyLimits())
         record.key = key.name
         if not self._body:
-            await self._answer({}, Ticket(key, front.admission, record, front.metrics), reply)
+            await self._answer(place, Ticket(key, front.admission, record, front.metrics), reply)
             return
         if front.state == "draining":
             raise Refusal(503, "the server is shutting down", code="shutting_down", retry_after=5)

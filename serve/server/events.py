@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from serve.server.asked import body
 from serve.server.foreign import broken, refusal
 from serve.server.refusal import Refusal
 
@@ -16,8 +17,8 @@ LONGEST = 1 << 22  # bytes of one event
 async def read(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[dict[str, Any]]]:
     """Yield the events of each piece that arrives, as JSON, up to [DONE].
 
-    Raises Refusal (502) for an event that is no JSON object, tells an error, or is too long, and for an end without
-    [DONE]; what came before that was yielded.
+    Raises Refusal (502) for an event that is no JSON object of sound text and finite numbers, tells an error, or is too
+    long, and for an end without [DONE]; what came before that was yielded.
     """
     rest = b""
     async for piece in pieces:
@@ -48,8 +49,8 @@ def _event(line: bytes) -> Any:
     if content.strip() == DONE.encode():
         return DONE
     try:
-        return json.loads(content)
-    except ValueError:
+        return body.parse(content)
+    except Refusal:
         return "no JSON"
 
 

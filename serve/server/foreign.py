@@ -1,16 +1,16 @@
-"""Answers of another server: what is counted of them, what rails do to them, and its errors in OpenAI's form."""
+"""Answers of another server: their form, what is counted of them, and its errors in OpenAI's form."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from serve.server.answer.choice import Piece
-from serve.server.checks import Checks, Messages
+from serve.server.asked import body
 from serve.server.record import Record
 from serve.server.refusal import Refusal
 
+MOST = 2**31  # tokens that one request can have
+MOST_FINISHES = 1024
 OWN_FAULT = {401, 403, 404}  # of the front's key or address: the client cannot mend them
 
 
@@ -19,15 +19,49 @@ def broken(what: str) -> Refusal:
     return Refusal(502, f"the upstream server {what}", code="upstream_error")
 
 
+def parsed(content: bytes) -> dict[str, Any]:
+    """Return the JSON object of an answer or an event. Raises Refusal (502) for what this server could not send on."""
+    try:
+        return body.parse(content)
+    except Refusal:
+        raise broken("sends an answer that is no JSON object of sound text and finite numbers") from None
+
+
+def formed(answer: dict[str, Any], chat: bool, whole: bool) -> dict[str, Any]:
+    """Return an answer, or (not `whole`) an event of a stream. Raises Refusal (502) where its form is not OpenAI's."""
+    choices: Any = answer.get("choices")
+    if choices is None and not whole:
+        return answer
+    name, kind = ("message", dict) if chat else ("text", str)
+    sound = isinstance(choices, list) and all(isinstance(one, dict) for one in choices)
+    if sound and whole:
+        sound = all(isinstance(one.get(name), kind) for one in choices)
+    if sound and whole and chat:
+        sound = all(_calls(one["message"]) for one in choices)
+    if not sound:
+        raise broken("sends an answer of another form than OpenAI's")
+    return answer
+
+
+def _calls(message: dict[str, Any]) -> bool:
+    called = message.get("tool_calls") or []
+    if not isinstance(called, list) or not all(isinstance(one, dict) for one in called):
+        return False
+    functions = [one.get("function") for one in called]
+    functions += [message["function_call"]] if message.get("function_call") is not None else []
+    return all(isinstance(one, dict) for one in functions)
+
+
 def count(answer: Mapping[str, Any], record: Record) -> None:
-    """Note the tokens that an answer or an event tells of."""
+    """Note the tokens that an answer or an event tells of, where they can be."""
     usage = answer.get("usage")
     if isinstance(usage, dict):
         told = [usage.get("prompt_tokens"), usage.get("completion_tokens") or 0]
-        if all(type(one) is int and one >= 0 for one in told):
+        if all(type(one) is int and 0 <= one <= MOST for one in told):
             record.prompt_tokens, record.tokens = told  # type: ignore[assignment]
-    for one in answer.get("choices") or []:
-        if isinstance(one, dict) and one.get("finish_reason"):
+    choices = answer.get("choices")
+    for one in choices if isinstance(choices, list) else []:
+        if isinstance(one, dict) and one.get("finish_reason") and len(record.finish) < MOST_FINISHES:
             record.finish.append(str(one["finish_reason"])[:40])
 
 
@@ -37,67 +71,25 @@ def refusal(status: int, content: bytes) -> Refusal:
     param: Any = None
     code: Any = ""
     try:
-        told = json.loads(content)
-        told = told.get("error", told) if isinstance(told, dict) else {}
+        told: Any = body.parse(content)
+        told = told.get("error", told)
         if isinstance(told, dict):
             said, param, code = (told.get(name) for name in ("message", "param", "code"))
             said = said or told.get("detail") or ""
         else:
             said = told
-    except ValueError:
+    except Refusal:
         pass
     line = " ".join(str(said).split())[:500]
     if 400 <= status < 500 and status not in OWN_FAULT | {429}:
-        named = code if isinstance(code, str) and code else "upstream_error"
-        field = param if isinstance(param, str) else None
-        return Refusal(status, line or f"the upstream server answered {status}", field, named)
+        named = code[:64] if isinstance(code, str) and code else "upstream_error"
+        field = param[:64] if isinstance(param, str) else None
+        # The reason is a label of a metric: no word of another server's.
+        return Refusal(
+            status, line or f"the upstream server answered {status}", field, named, reason="upstream_refused"
+        )
     if status == 404 and line and code == "model_not_found":
         return Refusal(404, line, "model", "model_not_found")
     if status == 429:
         return Refusal(429, line or "the upstream server is busy", None, "upstream_busy", retry_after=1)
     return Refusal(502, f"the upstream server answered {status}{f': {line}' if line else ''}", code="upstream_error")
-
-
-async def check(answer: dict[str, Any], said: Sequence[Messages], checks: Checks, record: Record) -> None:
-    """Put the texts and the arguments of calls of an answer through the rails, in their place."""
-    choices = answer.get("choices")
-    if not isinstance(choices, list) or len(choices) != len(said) or not all(isinstance(one, dict) for one in choices):
-        raise broken("gave another number of completions than were asked for")
-    for choice, messages in zip(choices, said):
-        holder, name = (choice, "text") if "text" in choice else (choice.get("message"), "content")
-        if not isinstance(holder, dict):
-            raise broken("gave a completion without a text")
-        places = [(holder, name)]
-        places += [(holder, one) for one in ("reasoning_content", "reasoning") if holder.get(one)]
-        places += [(one["function"], "arguments") for one in holder.get("tool_calls") or []]
-        for place, field in places:
-            text = place.get(field) or ""
-            piece = await checks.answer(Piece(text), messages, record)
-            if piece.finish:
-                refused = {"role": "assistant", "content": piece.text} if name == "content" else {}
-                holder.clear() if name == "content" else None
-                holder.update(refused or {"text": piece.text})
-                choice["finish_reason"] = piece.finish
-            elif piece.text != text:
-                place[field] = piece.text
-            if piece.finish or piece.text != text:
-                choice["logprobs"] = None
-                choice.pop("token_ids", None)
-            if piece.finish:
-                break
-
-
-def as_chunks(answer: dict[str, Any], wants_usage: bool) -> list[dict[str, Any]]:
-    """Return a whole answer as the events of a stream."""
-    usage = answer.pop("usage", None)
-    choices, made = answer.pop("choices"), []
-    if answer.get("object") == "chat.completion":
-        answer["object"] = "chat.completion.chunk"
-        for one in choices:
-            message = one.pop("message")
-            for number, call in enumerate(message.get("tool_calls") or []):
-                call["index"] = number
-            one["delta"] = message
-    for one in choices:
-        made.append({**answer, "choices": [one]} | ({"usage": None} if wants_usage else {}))
-    return [*made, {**answer, "choices": [], "usage": usage}] if wants_usage else made

@@ -50,13 +50,12 @@ class Local:
         self._named, self._bridge, self._engine, self._limits = named, bridge, bridge.engine, limits
         self._max_prompt, self._checks, self._created = max_prompt_tokens, checks, int(time.time())
 
-    async def models(self, body: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
+    async def models(self) -> list[dict[str, Any]]:
         """List the model and its adapters."""
         own = {"object": "model", "created": self._created, "owned_by": "millrace", "kind": self._engine.kind,
                "max_model_len": self._engine.positions}  # fmt: skip
         name = self._named.name
-        listed = [{"id": name, **own}, *({"id": one, **own, "parent": name} for one in self._engine.adapters)]
-        await reply.json({"object": "list", "data": listed})
+        return [{"id": name, **own}, *({"id": one, **own, "parent": name} for one in self._engine.adapters)]
 
     async def completion(self, body: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
         """Answer POST /v1/completions."""

@@ -20,13 +20,14 @@ from serve.server.metrics import Metrics
 class Record:
     """One request, as it goes."""
 
-    route: str  # the path that is served; "other" for those that are none
+    route: str  # the path that is served; "other": one that is none; "none": what was refused before it had one
     method: str = "POST"
     client: str = ""
     id: str = field(default_factory=lambda: f"req-{secrets.token_hex(12)}")
     begun: float = field(default_factory=time.perf_counter)
     key: str = ""  # name of the API key
     model: str = ""
+    counted_as: str = ""  # the model in the metrics, where `model` is any word of a client's
     stream: bool = False
     prompt_tokens: int = 0
     tokens: int = 0
@@ -61,10 +62,11 @@ class Record:
         metrics.seconds.labels(self.route).observe(seconds)
         if self.reason:
             metrics.rejected.labels(self.reason).inc()
+        model = self.counted_as or self.model
         if self.prompt_tokens:
-            metrics.prompt_tokens.labels(self.model).inc(self.prompt_tokens)
+            metrics.prompt_tokens.labels(model).inc(self.prompt_tokens)
         if self.tokens:
-            metrics.tokens.labels(self.model).inc(self.tokens)
+            metrics.tokens.labels(model).inc(self.tokens)
         if self.first is not None:
             metrics.first.observe(self.first)
 

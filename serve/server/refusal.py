@@ -17,7 +17,10 @@ TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-CODES = {401: "invalid_api_key", 404: "not_found", 413: "request_too_large", 500: "internal_error", 504: "timeout"}
+CODES = {
+    401: "invalid_api_key", 404: "not_found", 408: "timeout", 413: "request_too_large", 431: "headers_too_large",
+    500: "internal_error", 504: "timeout",
+}  # fmt: skip
 
 
 class Refusal(Exception):

@@ -45,10 +45,6 @@ class Reply:
         if content := b"".join(b"data: " + compact(one) + b"\n\n" for one in values):
             await self._body(content)
 
-    async def raw(self, content: bytes) -> None:
-        """Send part of a stream as it is."""
-        await self._body(content)
-
     async def end(self, last: bytes = b"data: [DONE]\n\n") -> None:
         """End a stream."""
         await self._body(last, last=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from serve.errors import ServeSettingsError
@@ -44,7 +45,11 @@ class ServerSettings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int | float) and not (value > 0 or (value == 0 and field.name in MAY_BE_ZERO)):
+            if not isinstance(value, int | float):
+                continue
+            if not math.isfinite(value):
+                raise ServeSettingsError(f"ServerSettings.{field.name} is {value}; it must be a finite number")
+            if not (value > 0 or (value == 0 and field.name in MAY_BE_ZERO)):
                 least = "0 or more" if field.name in MAY_BE_ZERO else "more than 0"
                 raise ServeSettingsError(f"ServerSettings.{field.name} is {value}; it must be {least}")
         if self.port > 65535:

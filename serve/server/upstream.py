@@ -1,30 +1,33 @@
 """The front before another server: vLLM, trtllm-serve, or another of its own kind.
 
-What a client asks goes on as it came, once it was let in: fields that only the other server knows too. The key that
-clients give is this server's; the other one's is sent in its place.
+What a client asks goes on, once it was let in and its cost is bounded: fields that only the other server knows too,
+unless rails are on the input. The key that clients give is this server's; the other one's is sent in its place.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from align.rewards.chat import is_url
 from serve.errors import ServeSettingsError
 from serve.rails.rails import Rails
-from serve.server import events, foreign
+from serve.server import events, foreign, held
+from serve.server.asked.body import PARSED_APART
 from serve.server.asked.common import Limits, stream_options
-from serve.server.asked.fields import flag, text, whole
-from serve.server.checks import Checks
+from serve.server.asked.completion import prompts
+from serve.server.asked.fields import flag, text
+from serve.server.asked.forwarded import bounded, readable
+from serve.server.checks import Checks, Messages
 from serve.server.front import Front
 from serve.server.refusal import Refusal
 from serve.server.reply import Reply
 from serve.server.ticket import Ticket
 
+CHAT = "/v1/chat/completions"
 GUESSED = 4  # characters a token, before the other server has counted
 LONGEST = 1 << 26  # bytes of an answer that is not streamed
 
@@ -35,42 +38,54 @@ class Upstream:
     def __init__(self, url: str, client: Any, limits: Limits, checks: Checks) -> None:
         self._url, self._client, self._limits, self._checks = url, client, limits, checks
 
-    async def models(self, body: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
-        """Pass on GET /v1/models."""
-        await reply.json(await self._whole("GET", "/v1/models", None))
+    async def models(self) -> list[dict[str, Any]]:
+        """Return the other server's models."""
+        found = (await self._whole("GET", "/v1/models", None)).get("data")
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise foreign.broken("lists its models in another form than OpenAI's")
+        return [one for one in found if isinstance(one.get("id"), str)]
 
     async def completion(self, body: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
         """Pass on POST /v1/completions."""
-        prompts = body.get("prompt")
-        listed = prompts if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int) else [prompts]
-        async with self._let_in(body, ticket, len(listed)):
+        sent, drawn = bounded(body, self._limits, chat=False)
+        if "prompt" not in sent:
+            raise Refusal(400, "prompt is missing", "prompt", "missing_required_parameter")
+        listed = prompts(sent["prompt"], "prompt")
+        if self._checks.guards_input:
+            readable(sent)
+        n = sent.get("n", 1)
+        async with self._let_in(sent, ticket, n * len(listed), drawn):
+            said: list[Messages] = []
             if self._checks.guards_input or self._checks.holds:
                 if not all(isinstance(one, str) for one in listed):
                     raise Refusal(400, "prompt holds token ids; the rails of this server read text only", "prompt")
-                listed = [await self._checks.text(str(one), ticket.record) for one in listed]
-                body = {**body, "prompt": listed if isinstance(prompts, list) else listed[0]}
-            said = [[{"role": "user", "content": one}] for one in listed for _ in range(body.get("n") or 1)]
-            await self._pass_on("/v1/completions", body, said, ticket, reply)
+                left = [await self._checks.text(str(one), ticket.record) for one in listed]
+                sent["prompt"] = left if isinstance(sent["prompt"], list) else left[0]
+                said = [[{"role": "user", "content": one}] for one in left for _ in range(n)]
+            await self._pass_on("/v1/completions", sent, said, ticket, reply)
 
     async def chat(self, body: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
         """Pass on POST /v1/chat/completions."""
-        messages = body.get("messages")
+        sent, drawn = bounded(body, self._limits, chat=True)
+        messages = sent.get("messages")
         if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
             raise Refusal(400, "messages must be a list of at least one object", "messages")
-        tools = body.get("tools") or []
+        tools = sent.get("tools") or []
         if not isinstance(tools, list):
             raise Refusal(400, "tools must be a list", "tools")
-        async with self._let_in(body, ticket, 1):
+        if self._checks.guards_input:
+            readable(sent)
+        n = sent.get("n", 1)
+        async with self._let_in(sent, ticket, n, drawn):
             messages, tools = await self._checks.conversation(messages, tools, ticket.record)
-            body = {**body, "messages": list(messages)} | ({"tools": list(tools)} if tools else {})
-            said = [messages] * (body.get("n") or 1)
-            await self._pass_on("/v1/chat/completions", body, said, ticket, reply)
+            sent |= {"messages": list(messages)} | ({"tools": list(tools)} if tools else {})
+            await self._pass_on(CHAT, sent, [messages] * n, ticket, reply)
 
     async def score(self, body: dict[str, Any], ticket: Ticket, reply: Reply) -> None:
         """Pass on POST /v1/score."""
-        async with self._let_in(body, ticket, 1):
-            if self._checks.guards_input:
-                raise Refusal(400, "rails are on the input; they do not read what is to be scored by another server")
+        if self._checks.guards_input:
+            raise Refusal(400, "rails are on the input; they do not read what is to be scored by another server")
+        async with self._let_in(body, ticket, 1, 0):
             answer = await self._whole("POST", "/v1/score", body)
             foreign.count(answer, ticket.record)
             await reply.json(answer)
@@ -95,26 +110,23 @@ class Upstream:
         self._checks.close()
 
     @asynccontextmanager
-    async def _let_in(self, body: Mapping[str, Any], ticket: Ticket, prompts: int) -> AsyncIterator[None]:
-        """Check what limits need to know, and hold places and tokens."""
-        if body.get("stream") is not None:
-            ticket.record.stream = flag(body["stream"], "stream")
+    async def _let_in(self, body: Mapping[str, Any], ticket: Ticket, count: int, drawn: int) -> AsyncIterator[None]:
+        """Hold places and tokens for `count` completions of at most `drawn` tokens. Raises Refusal."""
+        ticket.record.stream = flag(body.get("stream") or False, "stream")
         ticket.record.model = text(body.get("model") or "", "model")[:80]
-        n = whole(1, self._limits.max_completions)(body.get("n") or 1, "n")
-        for name in ("max_tokens", "max_completion_tokens"):
-            if body.get(name) is not None:
-                whole(0, self._limits.max_tokens)(body[name], name)
-        if n * prompts > self._limits.max_completions:
+        ticket.record.counted_as = "upstream"
+        if count > self._limits.max_completions:
             raise Refusal(
-                400, f"{n * prompts} completions are asked for; one request may ask for {self._limits.max_completions}"
+                400, f"{count} completions are asked for; one request may ask for {self._limits.max_completions}"
             )
-        drawn = body.get("max_completion_tokens") or body.get("max_tokens") or self._limits.max_tokens
-        characters = sum(len(str(body.get(name, ""))) for name in ("prompt", "messages", "texts", "pairs"))
-        with ticket.tokens(characters // GUESSED + n * prompts * drawn):
-            async with ticket.places(n * prompts):
+        characters = sum(len(str(body.get(name, ""))) for name in ("prompt", "messages", "tools", "texts", "pairs"))
+        with ticket.tokens(characters // GUESSED + count * drawn):
+            async with ticket.places(count):
                 yield
 
-    async def _pass_on(self, path: str, body: dict[str, Any], said: Any, ticket: Ticket, reply: Reply) -> None:
+    async def _pass_on(
+        self, path: str, body: dict[str, Any], said: Sequence[Messages], ticket: Ticket, reply: Reply
+    ) -> None:
         options = body.get("stream_options")
         wants_usage = options is not None and stream_options(options, "stream_options")
         if body.get("stream") and not self._checks.holds:
@@ -122,24 +134,25 @@ class Upstream:
             await self._streamed(path, asked, wants_usage, ticket, reply)
             return
         plain = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
-        answer = await self._whole("POST", path, plain)
+        answer = foreign.formed(await self._whole("POST", path, plain), path == CHAT, whole=True)
         foreign.count(answer, ticket.record)
         if self._checks.holds:
-            await foreign.check(answer, said, self._checks, ticket.record)
+            answer = await held.check(answer, said, self._checks, ticket.record, path == CHAT)
         if not body.get("stream"):
             await reply.json(answer)
             return
         await reply.stream()
-        await reply.events(foreign.as_chunks(answer, wants_usage))
+        await reply.events(held.as_chunks(answer, wants_usage))
         await reply.end()
 
     async def _streamed(self, path: str, body: Any, wants_usage: bool, ticket: Ticket, reply: Reply) -> None:
         async with self._asking("POST", path, body) as response:
             if response.status_code != 200:
-                raise foreign.refusal(response.status_code, await response.aread())
+                raise foreign.refusal(response.status_code, await _content(response))
             await reply.stream()
             async for batch in events.read(response.aiter_bytes()):
                 for one in batch:
+                    foreign.formed(one, path == CHAT, whole=False)
                     ticket.record.drew(len(one.get("choices") or ()))  # until it tells how many there were
                     foreign.count(one, ticket.record)
                 await reply.events(one for one in batch if one.get("choices") or wants_usage)
@@ -147,21 +160,12 @@ class Upstream:
 
     async def _whole(self, method: str, path: str, body: Any) -> dict[str, Any]:
         async with self._asking(method, path, body) as response:
-            size, parts = 0, []
-            async for part in response.aiter_bytes():
-                size += len(part)
-                if size > LONGEST:
-                    raise foreign.broken("sends an answer that is too long")
-                parts.append(part)
+            content = await _content(response)
             if response.status_code != 200:
-                raise foreign.refusal(response.status_code, b"".join(parts))
-        try:
-            answer = json.loads(b"".join(parts))
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise foreign.broken("sends an answer that is no JSON object")
-        return answer
+                raise foreign.refusal(response.status_code, content)
+        if len(content) > PARSED_APART:
+            return await asyncio.to_thread(foreign.parsed, content)
+        return foreign.parsed(content)
 
     @asynccontextmanager
     async def _asking(self, method: str, path: str, body: Any) -> AsyncIterator[Any]:
@@ -175,6 +179,17 @@ class Upstream:
             raise Refusal(504, "the upstream server does not answer in time", code="upstream_timeout") from None
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise foreign.broken(f"cannot be reached: {type(error).__name__}") from None
+
+
+async def _content(response: Any) -> bytes:
+    """Return the whole of an answer. Raises Refusal (502) for one that is too long."""
+    size, parts = 0, []
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > LONGEST:
+            raise foreign.broken("sends an answer that is too long")
+        parts.append(part)
+    return b"".join(parts)
 
 
 async def upstream(front: Front, url: str, rails: Callable[[Any], Rails]) -> Upstream:

@@ -13,6 +13,7 @@ from serve.server.refusal import Refusal
 
 SEEDS = 2**63
 MOST_TOP = 20  # of top_logprobs, as OpenAI has it
+LONGEST_STOP = 1000  # characters of one stop string: a stream holds so many back at most
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def table(limits: Limits) -> dict[str, Field]:
         "presence_penalty": Field(number(-2, 2), 0.0),
         "frequency_penalty": Field(number(-2, 2), 0.0),
         "logit_bias": Field(bias, ()),
-        "stop": Field(strings(16), ()),
+        "stop": Field(strings(16, LONGEST_STOP), ()),
         "stop_token_ids": Field(ids(64), ()),
         "ignore_eos": Field(flag, False),
         "stream": Field(flag, False),

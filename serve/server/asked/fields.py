@@ -88,13 +88,15 @@ def flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
-def strings(most: int) -> Reader:
-    """Read a string or a list of at most `most`, none of them empty, as a tuple."""
+def strings(most: int, longest: int) -> Reader:
+    """Read a string or a list of at most `most`, each of 1 to `longest` characters, as a tuple."""
 
     def read(value: Any, name: str) -> tuple[str, ...]:
         listed = [value] if isinstance(value, str) else value
         if not isinstance(listed, list) or len(listed) > most or not all(isinstance(s, str) and s for s in listed):
             wrong(name, value, f"a string, or a list of at most {most}, none of them empty")
+        if (given := max(map(len, listed), default=0)) > longest:
+            raise Refusal(400, f"{name} has a string of {given:,} characters; it may have {longest:,} at most", name)
         return tuple(listed)
 
     return read

@@ -39,21 +39,21 @@ class Admission:
             self._held.append(self._clock() - begun)
             self._next()
 
-    def full(self) -> Refusal:
+    def retry_after(self) -> int:
+        """Return in how many seconds half of what waits will have begun, by how long places were held of late."""
+        mean = sum(self._held) / max(len(self._held), 1)
+        return min(LONGEST_WAIT, max(1, math.ceil(self.waiting / 2 * mean / self.max_running)))
+
+    def _full(self) -> Refusal:
         """Return the refusal of a full queue, with the seconds after which a place is likely."""
         return Refusal(
             429, f"{self.waiting} completions wait already, as many as may; the same request may be taken later", None,
             "queue_full", retry_after=self.retry_after(), reason="queue_full",
         )  # fmt: skip
 
-    def retry_after(self) -> int:
-        """Return in how many seconds half of what waits will have begun, by how long places were held of late."""
-        mean = sum(self._held) / max(len(self._held), 1)
-        return min(LONGEST_WAIT, max(1, math.ceil(self.waiting / 2 * mean / self.max_running)))
-
     async def _wait(self, count: int) -> None:
         if self.waiting + count > self.max_waiting:
-            raise self.full()
+            raise self._full()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (count, turn)
         self._queue.append(entry)

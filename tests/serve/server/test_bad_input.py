@@ -49,6 +49,7 @@ def test_bodies_that_are_no_sound_json(server, content, word):
         {"max_tokens": 0}, {"temperature": -0.1}, {"temperature": 3}, {"temperature": "hot"}, {"temperature": [1]},
         {"top_p": 0}, {"top_p": 1.1}, {"top_k": -2}, {"min_p": 2}, {"n": 0}, {"n": 1000}, {"n": None, "best_of": 2},
         {"seed": 2**64}, {"seed": 0.5}, {"stop": ""}, {"stop": [""]}, {"stop": ["a"] * 17}, {"stop": {"a": 1}},
+        {"stop": "a" * 1001},
         {"stop": [1]}, {"logprobs": 21}, {"logprobs": True}, {"logit_bias": {"a": 1}}, {"logit_bias": {"1": 101}},
         {"logit_bias": [1]}, {"logit_bias": {"-1": 1}}, {"logit_bias": {"999999": 1}}, {"stop_token_ids": [10**6]},
         {"presence_penalty": 9}, {"frequency_penalty": -9}, {"stream": "yes"}, {"stream_options": {}},
@@ -107,16 +108,62 @@ def test_a_language_model_scores_nothing(server):
 
 
 @pytest.mark.parametrize(
-    "content", [b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9\r\n\r\n", b"GARBAGE\r\n\r\n", b"GET /" + b"a" * 100_000]
-)
-def test_what_is_no_http_gets_400_and_the_connection_ends(server, content):
+    ("content", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01", b"400"), (b"GET / HTTP/9\r\n\r\n", b"400"), (b"GARBAGE\r\n\r\n", b"400"),
+        (b"GET /" + b"a" * 100_000, b"431"), (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000, b"431"),
+    ],
+)  # fmt: skip
+def test_what_is_no_http_is_told_so_noted_and_the_connection_ends(server, content, status):
+    before = len([one for one in server.lines() if one["route"] == "none"])
+    answer = told(server, content)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 " + status)
+    if answer:
+        lines = [one for one in server.lines() if one["route"] == "none"]
+        assert len(lines) == before + 1
+        assert lines[-1]["status"] == int(status)
+        assert server.metric(f'millrace_requests_total{{route="none",status="{int(status)}"}}') >= 1
+
+
+def told(server, content):
     with server.socket() as one:
         one.sendall(content)
         one.shutdown(socket.SHUT_WR)
         answer = b""
-        while part := one.recv(65536):
-            answer += part
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
+        try:
+            while part := one.recv(65536):
+                answer += part
+        except ConnectionResetError:  # it read no further
+            pass
+    return answer
+
+
+def test_a_request_with_two_lengths_is_refused_and_what_it_hides_is_not_answered(server):
+    hidden = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    content = (
+        f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Length: {5 + len(hidden)}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ).encode()
+    answer = told(server, content + b"0\r\n\r\n" + hidden)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"Transfer-Encoding" in answer
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_a_slash_too_many_is_404_and_no_redirect_to_the_host_of_the_client(server):
+    with server.client() as client:
+        response = client.get("/health/", headers={"host": "elsewhere.example"})
+    assert response.status_code == 404
+    assert "location" not in response.headers
+    assert response.json()["error"]["code"] == "not_found"
+
+
+def test_one_model_is_told_of_by_its_name(server):
+    import openai
+
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
+        assert client.models.retrieve("tiny") == client.models.list().data[0]
+        with pytest.raises(openai.NotFoundError, match="Did you mean tiny"):
+            client.models.retrieve("tinny")
 
 
 def test_after_all_this_the_server_answers(server):

@@ -104,6 +104,7 @@ def test_what_does_not_end_in_time_is_told_so_and_a_second_signal_ends_at_once(f
         (["FOLDER", "--set", "server.max_wait=1"], "Did you mean max_waiting?"),
         (["FOLDER", "--set", "server.max_tokens=0"], "more than 0"),
         (["FOLDER", "--set", "server.seconds=.nan"], "seconds"),
+        (["FOLDER", "--set", "server.max_body_mb=.inf"], "max_body_mb is inf; it must be a finite number"),
         (["FOLDER", "--set", "engine.max_batch=0"], "max_batch"),
         (["FOLDER", "--keys", "/nowhere/keys"], "/nowhere/keys"),
         (["FOLDER", "--adapter", "name"], "NAME=FOLDER"),

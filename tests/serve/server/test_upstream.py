@@ -99,6 +99,9 @@ def broken(answer):
                 one.recv(65536)
                 if answer is not None:
                     one.sendall(answer)
+                    one.shutdown(socket.SHUT_WR)
+                    while one.recv(65536):  # closed with something unread it would take the answer back
+                        pass
                     one.close()
 
         thread = threading.Thread(target=run, daemon=True)
@@ -125,6 +128,12 @@ def http(status, body, kind="application/json"):
         (http(429, "{}"), 429, "busy"),
         (http(200, "not json"), 502, "no JSON object"),
         (http(200, "[]"), 502, "no JSON object"),
+        (http(200, '{"choices": 5}'), 502, "another form"),
+        (http(200, '{"choices": [{"text": 5}]}'), 502, "another form"),
+        (http(200, '{"choices": [{"index": 0, "text": "\\ud800"}]}'), 502, "sound text"),
+        (http(200, '{"choices": [{"index": 0, "text": "a", "score": NaN}]}'), 502, "finite"),
+        (http(200, "[" * 200_000), 502, "no JSON object"),
+        (http(500, "[" * 200_000), 502, "answered 500"),
         (b"garbage\r\n\r\n", 502, "RemoteProtocolError"),
         (b"", 502, "RemoteProtocolError"),
         (None, 504, "more than 0.6 seconds"),
@@ -134,6 +143,34 @@ def http(status, body, kind="application/json"):
 def test_a_server_that_fails_is_told_in_openais_form(tmp_path, answer, status, word):
     with broken(answer) as url, fronted(url, tmp_path / "log.jsonl", seconds=0.6) as front:
         assert word in front.refused({"prompt": "a"}, status)["message"]
+
+
+def completion(**more):
+    return http(200, json.dumps({"choices": [{"index": 0, "text": "a", "finish_reason": "stop"}], **more}))
+
+
+def test_counts_that_cannot_be_are_not_counted_and_the_line_is_written(tmp_path):
+    answer = completion(usage={"prompt_tokens": 10**400, "completion_tokens": 1})
+    with broken(answer) as url, fronted(url, tmp_path / "log.jsonl") as front:
+        assert front.complete("a")["choices"][0]["text"] == "a"
+        until(lambda: front.lines()[-1]["status"] == 200)
+        assert "prompt_tokens" not in front.lines()[-1]
+
+
+def test_no_word_of_a_client_or_of_the_other_server_is_a_label(tmp_path):
+    answer = completion(usage={"prompt_tokens": 3, "completion_tokens": 1})
+    with broken(answer) as url, fronted(url, tmp_path / "log.jsonl") as front:
+        for number in range(3):
+            front.complete("a", model=f"made-up-{number}")
+        assert front.metric('millrace_prompt_tokens_total{model="upstream"}') == 9
+        with front.client() as client:
+            assert "made-up" not in client.get("/metrics").text
+    answer = http(400, '{"error": {"message": "no", "code": "a-word-of-its-own"}}')
+    with broken(answer) as url, fronted(url, tmp_path / "log2.jsonl") as front:
+        assert front.refused({"prompt": "a"})["code"] == "a-word-of-its-own"
+        assert front.metric('millrace_rejected_total{reason="upstream_refused"}') == 1
+        with front.client() as client:
+            assert "a-word" not in client.get("/metrics").text
 
 
 def test_a_stream_that_breaks_ends_with_an_error(tmp_path):

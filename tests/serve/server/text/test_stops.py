@@ -1,6 +1,7 @@
 """Stop strings in pieces, against a search in the whole text."""
 
 import random
+import time
 
 import pytest
 
@@ -41,3 +42,18 @@ def test_without_stop_strings_everything_passes_at_once():
     stops = Stops([])
     assert stops.add("all") == "all"
     assert stops.end() == ""
+
+
+def test_the_longest_of_those_that_end_together_counts_however_the_text_is_cut():
+    for pieces in (["xabc"], ["x", "a", "b", "c"], ["xab", "c tail"]):
+        stops = Stops(["bc", "abc", "zz"])
+        assert "".join(stops.add(one) for one in pieces) == "x"
+        assert stops.found == "abc"
+
+
+def test_long_strings_that_nearly_come_cost_no_more_than_their_characters():
+    stops = Stops(["a" * 20_000 + str(number) for number in range(4)])
+    begun = time.process_time()
+    sent = "".join(stops.add("a") for _ in range(20_000)) + stops.end()  # by slices: minutes
+    assert sent == "a" * 20_000
+    assert time.process_time() - begun < 5
