@@ -24,7 +24,7 @@ from pretrain.report.parts import settings, whole
 
 SAID = {"pretrain": "pretrained", "sft": "fine-tuned", "dpo": "preferences", "grpo": "reinforced"}
 # of each training: which curves, by their names in its own report
-DRAWN = {"pretrain": ("loss",), "sft": ("loss",), "dpo": ("loss", "accuracy"), "grpo": ("reward", "finished")}
+DRAWN = {"pretrain": ("loss",), "sft": ("loss",), "dpo": ("loss", "accuracy"), "grpo": ("reward", "reward-math")}
 TITLES = {"pretrain": "Pretraining", "sft": "Fine-tuning (SFT)", "dpo": "Preferences (DPO)",
           "grpo": "Reinforcement (GRPO)"}  # fmt: skip
 
@@ -124,7 +124,7 @@ def _evaluation(facts: Facts) -> str:
         '<h2 id="evaluation">Evaluation <small>after each training, ± a standard error</small></h2>'
         f'<div class="wide"><table class="evaluation"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
         '<p class="note">None of these documents, and no wording of these tasks, was learnt from in any training. '
-        "The best of a row is bold.</p>"
+        "A task's error counts a question in several wordings once. The best of a row is bold.</p>"
     )
 
 
