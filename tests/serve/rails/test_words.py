@@ -98,6 +98,10 @@ def test_time_does_not_grow_with_the_list_nor_faster_than_the_text(tmp_path):
 
 
 def seconds(rail, text):
-    began = time.process_time()
-    rail.check(text, "input", ())
-    return time.process_time() - began
+    """Return the CPU seconds of a check, the least of three, of this thread: others of this process are other tests' servers."""
+    took = []
+    for _ in range(3):
+        began = time.thread_time()
+        rail.check(text, "input", ())
+        took.append(time.thread_time() - began)
+    return min(took)
