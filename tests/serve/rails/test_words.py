@@ -98,7 +98,7 @@ def test_time_does_not_grow_with_the_list_nor_faster_than_the_text(tmp_path):
 
 
 def seconds(rail, text):
-    """Return the CPU seconds of a check, the least of three, of this thread: others of this process are other tests' servers."""
+    """Return the CPU seconds of a check, the least of three; this thread's, as other tests leave servers behind."""
     took = []
     for _ in range(3):
         began = time.thread_time()
