@@ -109,7 +109,7 @@ def test_an_update_counts_once_the_server_has_the_weights(server, tmp_path):
 
 
 def test_an_update_the_server_refuses_keeps_the_version(server, tmp_path):
-    mine = generator(server, folder=str(tmp_path), deadline_seconds=0.2, version=4)
+    mine = generator(server, folder=str(tmp_path), deadline_seconds=1.5, version=4)
     with pytest.raises(
         RolloutError, match=r"no weight unknown.*version 5; the server is started as VLLM_SERVER_DEV_MODE"
     ):
