@@ -36,7 +36,7 @@ class ClassifierSettings:
 class Classifier:
     """Find texts whose score is above a limit.
 
-    Cost: the scorer's; of the curator's fastText 2 ms a text, and 0.02 ms a kilobyte.
+    Cost: the scorer's; of the curator's fastText 2.7 ms a text of 2,000 characters (benchmarks/results/rails_cost.md).
     """
 
     kind: ClassVar[str] = "classifier"

@@ -23,7 +23,7 @@ class Nemo:
     each text as a user's message, its output rails the answer after the user's last message; a side for which it
     has no rails passes. What they changed goes on with action redact; with refuse and flag a change counts as found.
     Checks wait for each other: the library runs on one event loop. Its log may hold texts: where an action fails it
-    logs what that was given. Cost: that of its rails; the library's own is 25 ms a text.
+    logs what that was given. Cost: that of its rails.
     """
 
     kind: ClassVar[str] = "nemo"

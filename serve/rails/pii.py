@@ -27,7 +27,10 @@ class PiiSettings:
 
 @dataclass(frozen=True)
 class Pii:
-    """Find personal data and secrets. Cost: the redactor's; of the curator's 4 ms a text, and 0.02 ms a kilobyte."""
+    """Find personal data and secrets.
+
+    Cost: the redactor's; of the curator's 2.4 ms a text of 2,000 characters (benchmarks/results/rails_cost.md).
+    """
 
     kind: ClassVar[str] = "pii"
     actions: ClassVar[tuple[Action, ...]] = ("redact", "refuse", "flag")

@@ -26,9 +26,8 @@ class Words:
     without spaces between words an entry is found anywhere; punctuation of an entry must be there (`c++`).
     Of entries that overlap the leftmost is found, of those the longest.
 
-    Cost: time in proportion to the text, whatever the list: with 100,000 entries 3 million characters a second of
-    ASCII, 0.5 of other letters, 0.2 of Han (one core of a busy AMD EPYC); for the worst phrase of 32 words 0.4. Such a
-    list is read in 0.3 s and takes 20 MB.
+    Cost: time in proportion to the text, whatever the list: 0.6 s of one core a million characters of English
+    (benchmarks/results/rails_cost.md), more in other scripts.
     """
 
     kind: ClassVar[str] = "words"
