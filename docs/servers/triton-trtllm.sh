@@ -8,16 +8,9 @@
 # http://localhost:8000/v2/models/tensorrt_llm/generate, so `millrace serve --upstream` cannot stand before it.
 set -euo pipefail
 
-show() {
-    printf '%q ' "$@"
-    echo
-}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-run="exec"
-if [[ ${1:-} == --dry-run ]]; then
-    run=show
-    shift
-fi
+# shellcheck source=docs/servers/dry_run.bash
+source "$here/dry_run.bash"
 usage="usage: TRTLLM=TensorRT-LLM bash triton-trtllm.sh [--dry-run] FOLDER REPOSITORY"
 FOLDER=$(realpath "${1:?$usage}")
 REPOSITORY=${2:?$usage}
@@ -42,4 +35,4 @@ triton_config:
   decoupled: False
 YAML
 
-$run python3 "$backend/scripts/launch_triton_server.py" --model_repo="$REPOSITORY"
+become python3 "$backend/scripts/launch_triton_server.py" --model_repo="$REPOSITORY"

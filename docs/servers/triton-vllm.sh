@@ -7,16 +7,9 @@
 # REPOSITORY is a new folder: it becomes Triton's model repository, REPOSITORY/NAME/{config.pbtxt,1/model.json}.
 set -euo pipefail
 
-show() {
-    printf '%q ' "$@"
-    echo
-}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-run="exec"
-if [[ ${1:-} == --dry-run ]]; then
-    run=show
-    shift
-fi
+# shellcheck source=docs/servers/dry_run.bash
+source "$here/dry_run.bash"
 usage="usage: bash triton-vllm.sh [--dry-run] FOLDER REPOSITORY"
 FOLDER=$(realpath "${1:?$usage}")
 REPOSITORY=${2:?$usage}
@@ -41,7 +34,7 @@ instance_group [
 ]
 PBTXT
 
-$run python3 "${FRONTEND:-/opt/tritonserver/python/openai/openai_frontend/main.py}" \
+become python3 "${FRONTEND:-/opt/tritonserver/python/openai/openai_frontend/main.py}" \
     --model-repository "$REPOSITORY" \
     --tokenizer "$FOLDER" \
     --host "${HOST:-127.0.0.1}" \

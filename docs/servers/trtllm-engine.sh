@@ -6,16 +6,9 @@
 # An engine is built for this machine's GPUs, once: one that is there is served. Sizes are the checkpoint's own.
 set -euo pipefail
 
-show() {
-    printf '%q ' "$@"
-    echo
-}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-run=""
-if [[ ${1:-} == --dry-run ]]; then
-    run=show
-    shift
-fi
+# shellcheck source=docs/servers/dry_run.bash
+source "$here/dry_run.bash"
 usage="usage: bash trtllm-engine.sh [--dry-run] CHECKPOINT ENGINE [OPTION...]"
 CHECKPOINT=${1:?$usage}
 ENGINE=${2:?$usage}
@@ -25,7 +18,7 @@ told=$(python3 "$here/folder.py" "$CHECKPOINT" trtllm-engine.sh)
 read -r _ TP PP <<<"$told"
 
 if [[ ! -e $ENGINE/config.json ]]; then
-    $run trtllm-build \
+    run trtllm-build \
         --checkpoint_dir "$CHECKPOINT" \
         --output_dir "$ENGINE" \
         --max_batch_size "${BATCH:-64}" \
@@ -33,7 +26,7 @@ if [[ ! -e $ENGINE/config.json ]]; then
         "$@"
 fi
 # The checkpoint's folder has the tokenizer.
-$run trtllm-serve "$ENGINE" \
+become trtllm-serve "$ENGINE" \
     --backend trt \
     --tokenizer "$CHECKPOINT" \
     --tp_size "$TP" \

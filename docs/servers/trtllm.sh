@@ -6,22 +6,15 @@
 # It answers OpenAI's API at http://HOST:PORT/v1; `millrace serve --upstream` stands before it (see docs/serving.md).
 set -euo pipefail
 
-show() {
-    printf '%q ' "$@"
-    echo
-}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-run="exec"
-if [[ ${1:-} == --dry-run ]]; then
-    run=show
-    shift
-fi
+# shellcheck source=docs/servers/dry_run.bash
+source "$here/dry_run.bash"
 FOLDER=${1:?usage: bash trtllm.sh [--dry-run] FOLDER [OPTION...]}
 shift
 
 python3 "$here/folder.py" "$FOLDER" trtllm.sh >/dev/null
 
-$run trtllm-serve "$FOLDER" \
+become trtllm-serve "$FOLDER" \
     --backend pytorch \
     --tp_size "${TP:-1}" \
     --pp_size "${PP:-1}" \

@@ -6,22 +6,15 @@
 # vLLM reads from config.json how weights are quantised. FP8 needs a GPU of compute capability 8.9 or newer.
 set -euo pipefail
 
-show() {
-    printf '%q ' "$@"
-    echo
-}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-run="exec"
-if [[ ${1:-} == --dry-run ]]; then
-    run=show
-    shift
-fi
+# shellcheck source=docs/servers/dry_run.bash
+source "$here/dry_run.bash"
 FOLDER=${1:?usage: bash vllm.sh [--dry-run] FOLDER [OPTION...]}
 shift
 
 python3 "$here/folder.py" "$FOLDER" vllm.sh >/dev/null
 
-$run vllm serve "$FOLDER" \
+become vllm serve "$FOLDER" \
     --served-model-name "${NAME:-$(basename "$FOLDER")}" \
     --tensor-parallel-size "${TP:-1}" \
     --pipeline-parallel-size "${PP:-1}" \
