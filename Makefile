@@ -23,10 +23,10 @@ test: env
 	$(BIN)/pytest -n auto --dist worksteal
 
 test-ranks: env  # the laws of training that need many processes; other mishaps are in test-all
-	$(BIN)/pytest -n auto --dist worksteal -m slow tests/pretrain/mcore tests/pretrain/hf tests/pretrain/test_memory.py tests/align
+	$(BIN)/pytest -n auto --dist worksteal -m slow tests/pretrain tests/align
 
 test-all: env
-	$(BIN)/pytest -n auto --dist worksteal -m ''
+	$(BIN)/pytest -n auto --dist worksteal -m '' --hypothesis-profile thorough
 
 gpu-train: env  # needs a GPU, and torch built for it
 	$(BIN)/python -m benchmarks.gpu_train

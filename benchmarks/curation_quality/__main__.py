@@ -143,7 +143,7 @@ def body(found: Found, size: Size) -> str:
     ]
     seconds = ", ".join(f"{name} {wall:.0f} ({cpu:.0f})" for name, (wall, cpu) in found.seconds.items())
     return "\n\n".join([
-        "What is compared" + str(protocol).partition("What is compared")[2].partition("sources.py")[0].strip(),
+        "What is compared " + str(protocol).partition("What is compared")[2].partition("sources.py")[0].strip(),
         f"{size.model}, vocabulary {size.vocabulary:,}; {size.tokens:,} tokens a model, rows of {size.length}, "
         f"{size.batch} a step, {size.steps:,} steps; seeds {', '.join(map(str, found.seeds()))}. Held out: "
         f"{len(found.parts)} documents, {len(found.groups):,} cloze items of 4 (chance 25 %).",

@@ -6,7 +6,7 @@ import itertools
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator import frames
@@ -93,7 +93,6 @@ def test_lists_are_written_a_part_each(tmp_path):
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20), st.integers(1, 8)), max_size=12))
-@settings(max_examples=100, deadline=None)
 def test_against_a_mask_of_bytes(tmp_path_factory, drawn):
     folder = str(tmp_path_factory.mktemp("cuts"))
     write_cuts(folder, spans(*((doc, start, start + size, 1, 2) for doc, start, size in drawn)))

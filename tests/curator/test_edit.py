@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator import frames
@@ -68,7 +68,6 @@ def test_only_a_cut_leaves_too_little():
     assert masks["mostly_cut"].tolist() == [True, False, False, False]
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=20), st.lists(st.integers(0, 20), max_size=6)), max_size=6))
 def test_against_plain_python(cases):
     spans, wanted = [], []

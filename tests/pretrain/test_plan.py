@@ -239,7 +239,7 @@ def feasible(config: Config, machine: Machine):
         return None
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(runs())
 def test_a_plan_keeps_every_product_and_the_memory(run):
     given_config, machine = run
@@ -263,7 +263,7 @@ def test_a_plan_keeps_every_product_and_the_memory(run):
     assert plan(made.config, machine).sizes == s  # a finished configuration is planned as it was
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(runs())
 def test_more_gpus_and_more_memory_never_make_a_run_impossible(run):
     given_config, machine = run
@@ -274,7 +274,7 @@ def test_more_gpus_and_more_memory_never_make_a_run_impossible(run):
     assert feasible(given_config, dataclasses.replace(machine, memory=machine.memory * 2)) is not None
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(runs())
 def test_no_smaller_copy_of_the_model_would_have_fitted(run):
     given_config, machine = run
@@ -287,7 +287,7 @@ def test_no_smaller_copy_of_the_model_would_have_fitted(run):
             assert feasible(dataclasses.replace(given_config, parallel=parallel), machine) is None
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 512), st.integers(1, 64))
 def test_data_parallel_ranks_are_all_ranks_where_nothing_is_cut(ranks, per_rank):
     small = {"layers": 1, "hidden_size": 8, "heads": 1, "ffn_size": 8}

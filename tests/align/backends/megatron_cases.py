@@ -81,8 +81,8 @@ def settings(folder: str, head: str = "lm", outputs: int = 0, trained: bool = Tr
     peft = adapters if given.get("lora") else None
     model = Model(precision=given.get("precision", "fp32"), recompute=given.get("recompute", False), peft=peft)
     sizes = {"overlap": False, "distributed_optimizer": False, **given.get("parallel", {})}
-    # eps above the roundings of gradients, of which Adam would make whole steps
-    optimizer = Optimizer(lr=1e-2, min_lr=1e-3, warmup_steps=2, weight_decay=0.1, eps=1e-6) if trained else None
+    # eps above the roundings of gradients whose norm is up to 100: Adam would make whole steps of them
+    optimizer = Optimizer(lr=1e-2, min_lr=1e-3, warmup_steps=2, weight_decay=0.1, eps=1e-4) if trained else None
     return PolicySettings(
         folder, head, outputs, model, optimizer, 20, Parallel(**sizes), 3, given.get("temperature", 1.0)
     )  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ def assert_curve(got: list[list[float]], wanted: list[list[float]], name: str = 
     for step, (one, other) in enumerate(zip(got, wanted, strict=True)):
         near = 5e-6 if step < 2 else 3e-5  # Adam makes whole steps of gradients that are as small as roundings
         assert one[0] == pytest.approx(other[0], abs=near), (name, step, "loss")
-        assert one[1] == pytest.approx(other[1], abs=1e-4), (name, step, "norm")
+        assert one[1] == pytest.approx(other[1], rel=5e-6, abs=1e-4), (name, step, "norm")
         assert one[2] == other[2], (name, step, "learning rate")
         assert one[3:] == pytest.approx(other[3:], rel=5e-6), (name, step, "metrics")
 
@@ -325,6 +325,7 @@ def check_spread(place: str, alone: dict[str, Any], chosen: dict[str, dict[str, 
                 assert unbroken == resumed, where
 
 
+@pytest.mark.slow  # seven cases
 def test_two_ranks_are_as_one(place, alone):
     check_spread(place, alone, TWO, 2)
     model = oracle.adapted(f"{place}/gpt2", f"{place}/gpt2-two/adapter")  # gathered from two ranks

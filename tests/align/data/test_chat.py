@@ -36,7 +36,7 @@ def oracle(tok, messages):
 
 
 @pytest.mark.parametrize("name", MARKED)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(conversations)
 def test_against_the_generation_masks_of_transformers(name, pairs):
     tok = tokenizer(MARKED[name])

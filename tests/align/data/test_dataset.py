@@ -46,7 +46,7 @@ def same(one, other):
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 99), st.lists(st.integers(0, 30), min_size=1, max_size=5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_batch_depends_on_its_step_alone(size, batch, seed, steps):
     items = list(range(size))
     whole = Dataset(items, batch, seed)
@@ -57,7 +57,7 @@ def test_a_batch_depends_on_its_step_alone(size, batch, seed, steps):
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_example_is_there_once_an_epoch(size, batch, seed):
     data = Dataset(list(range(size)), batch, seed)
     order = [one for step in range(data.steps(3)) for one in data.batch(step)]

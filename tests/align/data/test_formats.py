@@ -9,7 +9,7 @@ import math
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from align.data import formats
@@ -243,7 +243,6 @@ hostile = st.one_of(
 
 
 @pytest.mark.parametrize("name", formats.FORMATS)
-@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(FIELDS), hostile, max_size=6))
 def test_any_record_is_taken_or_unfit(name, record):
     with contextlib.suppress(Unfit):

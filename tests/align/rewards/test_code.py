@@ -80,6 +80,7 @@ def test_other_platforms_are_refused(monkeypatch):
 
 
 @needs_lock
+@pytest.mark.slow  # 164 programs
 @pytest.mark.realdata
 def test_solutions_of_humaneval_pass_and_wrong_ones_fail(shared):
     with gzip.open(shared / "data/benchmarks/HumanEval.jsonl.gz") as stream:

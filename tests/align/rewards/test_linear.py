@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from align.errors import AlignSettingsError
@@ -28,7 +28,6 @@ patterns = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
 @given(patterns, st.lists(st.text(alphabet="abc1 \nABé_", max_size=12), max_size=6), st.booleans())
 def test_against_re(pattern, texts, fold):
     pattern = f"(?i){pattern}" if fold else pattern

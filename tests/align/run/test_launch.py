@@ -39,6 +39,7 @@ def launched(base, tmp_path, monkeypatch):
     return launch
 
 
+@pytest.mark.slow
 def test_sigterm_at_one_rank_saves_and_ends_all(launched):
     with AfterStep(str(launched.folder), 3, 1, lambda rank: rank.terminate()):
         assert launched(training={"steps": 100_000}, checkpoint={"every_steps": 2}) == 0

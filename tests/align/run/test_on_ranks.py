@@ -12,6 +12,7 @@ from tests.align.run.runs import configuration, data, events, lines, run, same, 
 from tests.pretrain.mcore import ranks
 
 REWARDS = {"rewards": [{"pattern": {"tokens": list(range(20, 60))}}]}
+pytestmark = pytest.mark.slow  # a minute
 TWO = {"parallel": {"ranks": 2}}
 CASES = {  # method, data, sections; what one rank does as well
     "sft": ("sft", "messages", {"checkpoint": {"every_steps": 2}, "data": {"validation_share": 0.2}}),

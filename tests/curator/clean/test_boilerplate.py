@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.clean.boilerplate import RemoveBoilerplate
@@ -31,7 +31,6 @@ TEXTS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(TEXTS.map("x".join), max_size=5), st.sampled_from(["edges", "anywhere"]))
 def test_against_plain_python(texts, where):
     texts = [re.sub("x(?=\n)|(?<=\n)x", "", text) for text in texts]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.clean.by_line import Lines, in_bytes
@@ -18,7 +18,6 @@ def lines_of(text: str | None) -> list[str]:
     return re.findall("[^\n]*\n|[^\n]+", text or "")
 
 
-@settings(max_examples=200, deadline=None)
 @given(TEXTS, st.integers(0, 3), st.booleans())
 def test_lines_and_spans_against_plain_python(texts, skipped, some):
     """Every "a" is found in a slice of a batch, whether texts without one are looked at or not."""

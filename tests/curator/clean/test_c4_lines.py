@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator import frames
@@ -109,7 +109,6 @@ def test_against_plain_python(fields):
     st.lists(st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=25).map("".join), max_size=4),
     st.sampled_from(SETTINGS),
 )
-@settings(max_examples=300, deadline=None)
 def test_against_plain_python_on_any_text(texts, fields):
     compare(C4Lines(**fields), texts)
 

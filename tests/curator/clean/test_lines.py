@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.clean.lines import RemoveBlankLines, RemoveRepeatedLines
@@ -21,7 +21,6 @@ def lines_of(text: str) -> list[str]:
     return re.findall("[^\n]*\n|[^\n]+", text)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(TEXTS, max_size=4), st.booleans())
 def test_repeated_lines_against_plain_python(texts, words):
     stage = RemoveRepeatedLines(min_unit_characters=1, normalise="words" if words else "space")
@@ -45,7 +44,6 @@ def test_repeated_paragraphs_go_with_their_blank_lines():
     assert left(RemoveRepeatedLines("paragraph"), text) == [text]  # too short to count
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(TEXTS, max_size=4), st.integers(0, 3))
 def test_blank_lines_against_plain_python(texts, most):
     for text, rest in zip(texts, left(RemoveBlankLines(most), *texts), strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -66,7 +66,6 @@ SPAN = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(SPAN, min_size=1, max_size=4).map(", ".join), st.sampled_from(["", "# ", "### "]))
 def test_well_formed_marks_against_markdown_it(line, lead):
     """Links in links are none in CommonMark, and it cuts runs of marks in two: without those, all is the same."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.clean.patterns import RemoveCitations, RemoveUrls
@@ -37,7 +37,6 @@ URLS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(URLS.map("".join), max_size=4))
 def test_urls_end_where_white_space_or_punctuation_does(texts):
     """NeMo's pattern, by Python's re on the whole text, cuts the same but for punctuation and blanks."""
@@ -51,7 +50,6 @@ CITED = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(CITED.map("".join), max_size=4))
 def test_citations_against_python_re_on_the_whole_text(texts):
     pattern = re.compile(r"\[(?:edit|citation needed|(?:[0-9]+(?:(?:, ?|-|–)[0-9]+)*)?)\]", re.I)

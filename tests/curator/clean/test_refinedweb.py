@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.clean.refinedweb import RefinedWebLines
@@ -29,7 +29,6 @@ def kind(line: str) -> str:
 WORDS = ["HELLO", "Word", "the", "É", "ß", "ǅ", "12", "٣", "²", "3 likes", "1.2K views", "·", "!", "\u3000", " ", "\t"]
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(st.sampled_from([*WORDS, " ", "\n", "\n", "\r\n", "\0"]), max_size=25), max_size=4))
 def test_against_plain_python(drawn):
     texts = ["".join(parts) for parts in drawn]

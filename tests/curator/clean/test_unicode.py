@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from ftfy.badness import BADNESS_RE, MOJIBAKE_CATEGORIES
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator import frames
@@ -97,7 +97,6 @@ pieces = st.lists(st.sampled_from(SEGMENTS) | st.text(CLUES + "aZ ", max_size=4)
 
 @pytest.mark.parametrize("stage", STAGES, ids=str)
 @given(texts=st.lists(pieces.map("".join), max_size=4))
-@settings(deadline=None, max_examples=150)
 def test_against_ftfy_on_made_up_texts(stage, texts):
     assert_equals_ftfy(stage, texts)
 

@@ -40,7 +40,7 @@ def test_recall_at_the_threshold_of_settings_in_use(bands, rows, expected):
     assert Choice(bands, rows, 0.8).recall == pytest.approx(expected, abs=5e-4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.1, 1), st.integers(50, 600), st.floats(0.5, 0.9999))
 def test_proposals_keep_their_promise_and_none_is_better_than_the_first(jaccard, size, recall):
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator import frames
@@ -62,6 +62,8 @@ def by_tokenize(source: str) -> int:
         if token.type == tokenize.STRING and not begun and not re.match("[a-zA-Z]*[bfBF]", token.string):
             waiting = re.sub(r"^[rRuU]?(\"\"\"|'''|\"|')(.*)\1$", r"\2", token.string, flags=re.S)
         depth += (token.string in "([{") - (token.string in ")]}") if token.type == tokenize.OP else 0
+        if depth < 0:  # Python 3.11's tokenizer goes on
+            raise SyntaxError("a bracket that nothing opened")
         begun = True
     return total
 
@@ -94,7 +96,6 @@ PYTHON = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(PYTHON), max_size=12).map("".join))
 def test_python_comments_against_its_own_tokenizer(source):
     try:
@@ -143,7 +144,6 @@ def test_names_of_languages_are_unique_and_marks_fit():
             assert len(pairs.split()) % 2 == 0
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.text(st.sampled_from("aZé_9٣ \n\r\t.#²中\0\U0001f600"), max_size=30), max_size=5))
 def test_counts_against_str_methods(texts):
     for text, row in zip(texts, measured(list(texts), ["Unknown"] * len(texts)), strict=True):
@@ -185,7 +185,6 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_shown_text_against_pythons_parser(html):
     parser = Shown()

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import curator
@@ -75,7 +75,6 @@ texts = st.lists(st.tuples(letters, st.sampled_from([" ", "  ", ", ", "\n", "."]
 )
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.lists(st.tuples(texts, texts), max_size=4), st.lists(texts, max_size=4), st.integers(1, 3), st.integers(0, 2))
 def test_finds_what_plain_python_finds(items, documents, width, more):
     whole = pa.array(["\n".join(item) for item in items], pa.large_string())
@@ -243,7 +242,6 @@ def by_hand(text: str, spans: list[tuple[int, int]], window: int, min_piece: int
     return [tuple(cut) for cut in merged]
 
 
-@settings(deadline=None, max_examples=300)
 @given(
     st.text(st.sampled_from("ab. \n"), min_size=8, max_size=80),
     st.lists(st.integers(0, 79), min_size=2, max_size=8, unique=True),

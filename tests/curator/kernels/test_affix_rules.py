@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.errors import ModelError
@@ -18,7 +18,6 @@ SUFFIXES = re.compile(r"a$|(?<=[0-9])(?:b|ba|ac)$|(?<=[bc][bc])\.$|\.\.+$|[x-z]$
 INFIXES = re.compile(r"\.\.+|(?<=[ab])(?:-|--|x)(?=[a-c])|(?<=[0-9])[+\-](?=[0-9-])")
 
 
-@settings(max_examples=500, deadline=None)
 @given(text=st.text(st.sampled_from("abcxy.+-01"), min_size=1, max_size=12), data=st.data())
 def test_rules_find_what_the_expressions_find(text, data):
     classes, (prefixes, suffixes, infixes), dot = read_rules([PREFIXES, SUFFIXES, INFIXES], ".")

@@ -33,14 +33,12 @@ def expected_of(text, width=5):
     return sorted({character_shingle_hash(shingle) for shingle in character_shingles_of(text, width)})
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.one_of(texts, spaced), max_size=4), st.integers(1, 70))
 @example(["İ ß Σς ΣΑΣ", "Ⱥ" * 100, "", " \n", "a" * 63 + " \n" + "b" * 63 + " ", "x" * 128], 24)
 def test_sets_are_the_sorted_hashes_of_the_specification(documents, width):
     assert sets_of(documents, width) == [expected_of(text, width) for text in documents]
 
 
-@settings(max_examples=200, deadline=None)
 @given(texts, spaced, st.integers(1, 6))
 def test_similarity_of_hashes_is_that_of_the_shingles(a, b, width):
     theirs = character_shingles_of(a, width), character_shingles_of(b, width)
@@ -96,7 +94,7 @@ def test_text_without_spaces_is_compared_by_its_characters():
 
 
 @given(st.lists(spaced, min_size=1, max_size=6), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_cutting_a_batch_changes_nothing(documents, data):
     cut = data.draw(st.integers(0, len(documents)))
     offsets, flat = buffers(documents)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels import components, lsh
@@ -34,7 +34,6 @@ def united(rows, unite):
     return parents.tolist()
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.integers(1, 60), st.lists(st.tuples(st.integers(0, 59), st.integers(0, 59)), max_size=80))
 def test_pairs_against_merged_sets(rows, pairs):
     pairs = [(a % rows, b % rows) for a, b in pairs]
@@ -43,7 +42,6 @@ def test_pairs_against_merged_sets(rows, pairs):
     assert labels == smallest_of_component(rows, pairs)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 40), st.integers(1, 4), st.integers(1, 30), st.integers(0, 99))
 def test_bands_against_merged_sets(rows, bands, distinct, seed):
     rng = np.random.default_rng(seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels import cudf_minhash, signatures
@@ -118,7 +118,6 @@ def test_the_numbers_of_cudfs_documentation():
     ]
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.one_of(documents, st.lists(spaced, max_size=4), st.lists(st.text(), max_size=4)),
     st.sampled_from(["cudf", "cudf64"]),

@@ -9,7 +9,7 @@ import random
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.errors import ModelError
@@ -116,7 +116,6 @@ def test_words_are_those_of_spacy_on_special_cases_torn_apart(tokeniser, spacy_w
 
 
 @needs_spacy
-@settings(max_examples=150, deadline=None)
 @given(texts=st.lists(st.text(st.one_of(st.sampled_from("':)(-.*_=<> \n38xad"), st.characters(codec="utf-8")))))
 def test_words_are_those_of_spacy(tokeniser, spacy_words, texts):
     assert separated(KnownChunks(tokeniser), texts) == [spacy_words(text) for text in texts]
@@ -147,7 +146,6 @@ def test_what_is_known_already_changes_nothing(tokeniser):
 
 
 @needs_spacy
-@settings(max_examples=300, deadline=None)
 @given(chunks=st.lists(st.lists(st.sampled_from(AFFIXED), min_size=1, max_size=8).map("".join), max_size=30))
 def test_affixes_and_infixes_are_those_of_spacy(tokeniser, spacy_words, chunks):
     assert separated(KnownChunks(tokeniser), chunks) == [*map(spacy_words, chunks)]

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator import kernels
@@ -53,7 +53,6 @@ def test_vowel_signs_and_tone_marks_stay_with_their_letter():
     assert split(*letter_units.apart(*arrays(["ที่นี่", "မြန်မာ"]))) == [["ที่", "นี่"], ["မြ", "န်", "မာ"]]
 
 
-@settings(max_examples=300, deadline=None)
 @given(texts=TEXTS)
 def test_units_are_those_of_the_definition(texts):
     assert split(*letter_units.apart(*arrays(texts))) == [units(text) for text in texts]
@@ -72,7 +71,6 @@ def test_a_slice_of_an_array_is_read_from_its_own_start():
 LISTS = (("the", "of", "é"), (), ("中", "手机", "的"), tuple(f"w{i}" for i in range(MOST_WORDS)))
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     texts=st.lists(st.lists(st.sampled_from(["the", "of", "The", "é", "w0", "w63", "the,", " ", "\n"])).map("".join))
 )

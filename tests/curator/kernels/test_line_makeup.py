@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels.arrow import flatten
@@ -14,7 +14,6 @@ from curator.kernels.line_makeup import count
 from curator.kernels.lines import bounds
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.text(st.sampled_from("Aa1²ß Éǅ\u3000\x1c \t\r\n.\U0001f600"), max_size=30), max_size=5))
 def test_against_str_methods(texts):
     offsets, data = flatten(pa.array(texts, pa.large_string()))

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels import lines
@@ -48,7 +48,6 @@ def measured(documents: list[str], *settings) -> list[list[tuple[int, int, int]]
 
 
 @given(st.lists(texts, max_size=5), st.booleans(), st.booleans(), st.integers(1, 4))
-@settings(max_examples=300, deadline=None)
 def test_against_python(documents, paragraphs, words, least):
     assert measured(documents, paragraphs, words, least) == [oracle(d, paragraphs, words, least) for d in documents]
 
@@ -85,7 +84,6 @@ def test_lines_that_end_out_of_reach_are_left_out():
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=20), max_size=6))
-@settings(deadline=None)
 def test_first_of_equal_lines(documents):
     bounds = np.cumsum([0, *map(len, documents)])
     flat = np.array(list(itertools.chain(*documents)), np.uint64)

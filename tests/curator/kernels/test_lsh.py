@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels import lsh
@@ -31,7 +31,6 @@ def assert_as_by_dictionary(keys, empty):
 
 
 @given(st.integers(0, 40), st.integers(1, 5), st.integers(1, 30), st.integers(0, 99))
-@settings(max_examples=100, deadline=None)
 def test_against_a_dictionary(rows, bands, distinct, seed):
     rng = np.random.default_rng(seed)
     keys = rng.integers(0, 2**64, distinct, np.uint64)[rng.integers(0, distinct, (rows, bands))]

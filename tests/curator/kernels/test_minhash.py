@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels import minhash, signatures
@@ -26,7 +26,6 @@ def hashes_of(text, shingles, width):
     return [character_shingle_hash(s) for s in character_shingles_of(text, width)]
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.one_of(documents, st.lists(spaced, max_size=4)),
     st.sampled_from(["words", "characters"]),
@@ -43,7 +42,6 @@ def test_sketches_are_those_of_the_specification(texts, shingles, size, width, s
         assert values.tolist() == (specification.minhash(hashes, size, seed) if hashes else [0] * size)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(spaced, max_size=4), st.sampled_from([1, 16, 112]), st.integers(1, 30), st.integers(0, ALL32))
 def test_fast_similarity_sketches_of_characters_are_those_of_the_specification(texts, size, width, seed):
     sketches, empty = signatures.signatures(*buffers(texts), "fss", "characters", width, size, seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels.murmur import PADDING, murmur32, murmur64
@@ -13,7 +13,6 @@ def padded(data, before=0):
     return np.frombuffer(b"\xff" * before + data + b"\xff" * PADDING, np.uint8)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=70), st.integers(0, 9), st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1))
 def test_against_plain_python(data, before, seed32, seed64):
     buffer = padded(data, before)

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels import normal
@@ -32,7 +32,6 @@ def words(text: str) -> str:
 
 
 @given(st.lists(texts, max_size=6))
-@settings(max_examples=200, deadline=None)
 def test_against_python(documents):
     assert forms(documents, words=False) == [space(text) for text in documents]
     assert forms(documents, words=True) == [words(text) for text in documents]

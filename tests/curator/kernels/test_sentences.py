@@ -7,7 +7,7 @@ import unicodedata
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels.arrow import flatten
@@ -85,7 +85,6 @@ def test_against_plain_python():
 
 
 @given(st.lists(st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=20).map("".join), max_size=5))
-@settings(max_examples=200, deadline=None)
 def test_against_plain_python_on_any_text(texts):
     assert counted(texts) == [sentences(text) for text in texts]
 

@@ -34,7 +34,6 @@ def sets_of(documents, width=5):
     return [flat[a:b].tolist() for a, b in itertools.pairwise(starts)]
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(texts, max_size=4), st.integers(1, 16))
 @example(["İ ß Σς ΣΑΣ", "Ⱥ" * 100, ""], 2)
 def test_sets_are_the_sorted_hashes_of_the_specification(documents, width):
@@ -42,7 +41,6 @@ def test_sets_are_the_sorted_hashes_of_the_specification(documents, width):
     assert sets_of(documents, width) == expected
 
 
-@settings(max_examples=200, deadline=None)
 @given(texts, texts, st.integers(1, 6))
 def test_similarity_of_hashes_is_that_of_the_shingles(a, b, width):
     theirs = shingles_of(a, width), shingles_of(b, width)
@@ -94,7 +92,7 @@ def test_no_documents_give_no_sets():
 
 
 @given(st.lists(texts, min_size=1, max_size=6), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_cutting_a_batch_changes_nothing(documents, data):
     cut = data.draw(st.integers(0, len(documents)))
     offsets, flat = buffers(documents)
@@ -105,7 +103,7 @@ def test_cutting_a_batch_changes_nothing(documents, data):
 
 
 @given(st.lists(texts, min_size=1, max_size=6), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_sets_of_some_rows_are_those_among_all(documents, data):
     rows = np.array(data.draw(st.lists(st.integers(0, len(documents) - 1))), np.int64)
     offsets, flat = buffers(documents)

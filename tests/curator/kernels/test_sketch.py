@@ -1,7 +1,7 @@
 """Sketches meet their specification; how well they estimate is in test_accuracy."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels import sketch
@@ -12,7 +12,6 @@ WORDS = ["the", "of", "and", "Ⱥ", "İstanbul", "in", "中文", "to", "a", "is",
 documents = st.lists(st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join), max_size=4)
 
 
-@settings(max_examples=100, deadline=None)
 @given(documents, st.sampled_from([1, 7, 16, 112]), st.integers(1, 6), st.integers(0, 2**32 - 1))
 def test_sketches_are_those_of_the_specification(texts, size, width, seed):
     sketches, empty = sketch.sketch(*buffers(texts), size, width, seed)

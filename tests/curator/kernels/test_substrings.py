@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels import winnow
@@ -58,13 +58,11 @@ def check(texts: list[bytes], length: int) -> None:
     assert marked(texts, *later(*flat(texts), length)[:3]) == by_windows(texts, length)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.text("ab", max_size=60).map(str.encode), max_size=5), st.integers(1, 20))
 def test_against_oracles_on_two_letters(texts, length):
     check(texts, length)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_against_oracles_on_pieces_put_together(data):
     pieces = data.draw(st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=4))
@@ -72,7 +70,6 @@ def test_against_oracles_on_pieces_put_together(data):
     check(texts, data.draw(st.sampled_from([3, 8, 13, 24])))
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.text("abc", max_size=40).map(str.encode), max_size=4), st.integers(1, 12))
 def test_words_as_units_give_what_bytes_give(texts, length):
     """Units of 64 bits, for words; here each stands for a letter. Of several witnesses hashes may name another."""

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels.arrow import flatten
@@ -77,7 +77,6 @@ urls = st.builds(
 rules = st.builds(lambda host, path: host + path.rstrip("/"), hosts, paths.filter(lambda p: p[:1] in ("/", "")))
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.lists(rules, max_size=6), st.lists(urls, max_size=6))
 def test_names_match_as_plain_python_says(listed, given_urls):
     given_urls.append(LAST)
@@ -96,7 +95,6 @@ texts = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=500)
 @given(
     st.lists(st.tuples(texts, st.sampled_from([FREE, BEGIN, LABEL]), st.booleans(), st.booleans()), max_size=6),
     st.lists(urls, max_size=6),

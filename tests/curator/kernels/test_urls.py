@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels import urls
@@ -74,7 +74,6 @@ PIECES += ":80 :443 @ [ ] ;jsessionid=1 ~ _ - + 。".split()
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text())
-@settings(max_examples=1000, deadline=None)
 def test_canonical_is_canonical_and_the_short_way_agrees_with_the_long_one(url):
     from unittest.mock import patch
 

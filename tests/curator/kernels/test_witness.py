@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.kernels import lsh, shingles, sketch, witness
@@ -25,7 +25,6 @@ def assert_by_rule(keys, order, sets, threshold, cap):
     assert len(verdict.over_cap) == expected[2]
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     rows=st.integers(0, 40),
     bands=st.integers(1, 4),

@@ -11,7 +11,7 @@ import fsspec
 import pyarrow as pa
 import pytest
 import xxhash
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.errors import BadFile, SpecError
@@ -185,7 +185,6 @@ lines = st.lists(
 
 
 @given(lines, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.integers(1, 40), st.integers(1, 60))
-@settings(deadline=None, max_examples=200)
 def test_splitting_a_file_changes_nothing(tmp_path_factory, lines, end, ends, step, batch_bytes):
     content = (end.join(lines) + (end if ends else "")).encode()
     if not content:

@@ -121,7 +121,7 @@ def test_text_is_not_copied(tmp_path):
 
 
 @given(st.integers(1, 9), st.integers(1, 40), st.booleans())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_splitting_a_file_changes_nothing(tmp_path_factory, height, batch_bytes, has_ids):
     texts = [None if i % 5 == 4 else "x" * (i % 7) for i in range(23)]
     columns = {"text": texts} | ({"id": list(range(23))} if has_ids else {})

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator import frames
@@ -21,7 +21,6 @@ def spread(values, *limits, kind=None):
 floats = st.lists(st.one_of(st.none(), st.floats(width=64)), max_size=50)
 
 
-@settings(deadline=None)
 @given(floats, st.floats(allow_nan=False, allow_infinity=False), st.booleans())
 def test_every_value_is_in_one_bin_or_said_to_be_left_out(values, at, below):
     made = spread(values, Limit("limit", at, below, 0, "r"), kind=pa.float64())
@@ -31,7 +30,6 @@ def test_every_value_is_in_one_bin_or_said_to_be_left_out(values, at, below):
     assert made.over == [sum(v < at if below else v > at for v in finite)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.floats(-1e6, 1e6), st.booleans())
 def test_bins_hold_all_values(values, at, below):
     made = spread(values, Limit("limit", at, below, 0, "r"))
@@ -41,7 +39,6 @@ def test_bins_hold_all_values(values, at, below):
     assert (np.diff(shown.edges) > 0).all()
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**7), min_size=1, max_size=60), st.integers(0, 10**7))
 def test_bins_hold_all_whole_numbers(values, at):
     made = spread(values, Limit("limit", at, True, 0, "r"))

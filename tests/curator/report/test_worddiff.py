@@ -2,7 +2,7 @@
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.report.worddiff import compare
@@ -14,7 +14,6 @@ def words(runs, kind):
     return [word for run in runs if run.kind == kind for word in run.words]
 
 
-@settings(deadline=None)
 @given(texts, texts)
 def test_every_word_is_shown_or_counted_and_equal_words_are_equal(left, right):
     sides = compare(left, right)

@@ -21,7 +21,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(module, "BLOCK_ROWS", 50)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(SOURCES, st.integers(0, 2**70), st.lists(st.integers(1, 130), max_size=8), st.integers(0, 3000))
 def test_the_order_does_not_depend_on_how_it_is_asked_for(sources, seed, steps, start):
     bounds = np.cumsum([start, *steps]).tolist()
@@ -33,7 +33,7 @@ def test_the_order_does_not_depend_on_how_it_is_asked_for(sources, seed, steps, 
     assert len(whole[0]) == bounds[-1] - start
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(SOURCES, st.integers(1, 400))
 def test_sets_are_merged_by_the_times_of_their_rows(sources, rows):
     """The next row is that of the set whose own next time is earliest: a merge, one row at a time."""
@@ -47,7 +47,7 @@ def test_sets_are_merged_by_the_times_of_their_rows(sources, rows):
     assert order.taken(rows) == taken.tolist()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(SOURCES, st.integers(0, 5000))
 def test_every_set_has_its_share_at_any_position(sources, position):
     order = Order(sources, 3)
@@ -55,7 +55,7 @@ def test_every_set_has_its_share_at_any_position(sources, position):
         assert abs(count - rate * position) <= 0.5 + rate * len(sources) / 2 + 1e-6
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(SOURCES, st.integers(0, 2**64))
 def test_every_row_comes_once_an_epoch(sources, seed):
     order = Order(sources, seed)
@@ -77,7 +77,7 @@ def test_epochs_and_seeds_shuffle_otherwise():
             assert (a == b).sum() < 10  # one is expected
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 2000), st.integers(0, 2**64 - 1))
 def test_a_permutation_is_one(size, key):
     images = permuted(np.arange(size), size, np.full(size, key, np.uint64))

@@ -31,7 +31,7 @@ def write(folder, tensors, dtype="float32", max_bytes=10**9):
     write_tensors(str(folder), shapes, dtype, iter(tensors.items()), max_bytes)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(
     st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=3), min_size=1, max_size=8),
     st.integers(1, 200),

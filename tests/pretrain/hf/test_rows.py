@@ -47,7 +47,7 @@ def matrices(draw: Any) -> Matrix:
     return Matrix("key", tuple(draw(st.permutations(runs))), columns, None, columns is not None and draw(st.booleans()))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(matrices(), st.data())
 def test_a_window_is_that_part_of_the_whole(matrix, data):
     source = numbered(matrix)
@@ -59,7 +59,7 @@ def test_a_window_is_that_part_of_the_whole(matrix, data):
     assert torch.equal(window, whole[tuple(slice(a, b) for a, b in zip(low, high))])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(matrices())
 def test_splitting_gives_back_what_was_joined_and_padding_is_zero(matrix):
     source = numbered(matrix)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pretrain.mcore.boxes import boxes
@@ -13,7 +13,6 @@ from pretrain.mcore.boxes import boxes
 shapes = st.lists(st.integers(1, 5), max_size=4).map(tuple)
 
 
-@settings(deadline=None)
 @given(shapes, st.data())
 def test_boxes_hold_the_numbers_of_the_run_in_their_order(shape, data):
     start, stop = sorted(data.draw(st.tuples(*[st.integers(0, math.prod(shape))] * 2)))
@@ -26,7 +25,6 @@ def test_boxes_hold_the_numbers_of_the_run_in_their_order(shape, data):
     assert held == places[start:stop]
 
 
-@settings(deadline=None)
 @given(shapes, st.data())
 def test_there_are_few_boxes(shape, data):
     start, stop = sorted(data.draw(st.tuples(*[st.integers(0, math.prod(shape))] * 2)))

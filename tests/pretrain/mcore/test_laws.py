@@ -60,6 +60,7 @@ def check_all(world: int, cases: dict[str, tuple[str, dict[str, Any]]]) -> None:
         check([result[number] for result in results], one_process()[model], name)
 
 
+@pytest.mark.slow  # a minute
 def test_two_ranks_train_as_one():
     check_all(2, {
         "tensor": ("llama", {"tensor": 2}),

@@ -14,7 +14,7 @@ from pretrain.report.curves import HEIGHT, LEFT, MOST, TOP, WIDTH, Chart, Line, 
 NONE = np.zeros(0, np.int64)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=st.lists(st.floats(-1e6, 1e6) | st.sampled_from([np.nan, np.inf]), max_size=300), most=st.integers(4, 50))
 def test_decimated_points_are_points_and_hold_the_extremes_of_every_bin(values, most):
     numbers = np.array(values, np.float64)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from millrace import storage, tables
@@ -40,7 +40,6 @@ def folder(tmp_path):
 steps = st.lists(st.integers(0, 60), unique=True).map(sorted)
 
 
-@settings(deadline=None)
 @given(steps, st.integers(1, 5), st.integers(0, 7), st.integers(0, 60))
 def test_what_goes_is_neither_new_nor_wanted(steps, last, every, named):
     gone = doomed(steps, last, every, named)
@@ -51,7 +50,6 @@ def test_what_goes_is_neither_new_nor_wanted(steps, last, every, named):
     assert doomed(stay, last, every, named) == []
 
 
-@settings(deadline=None)
 @given(steps, st.integers(1, 5), st.integers(0, 7))
 def test_saving_one_by_one_keeps_what_saving_all_keeps(steps, last, every):
     stay = []
@@ -230,13 +228,11 @@ leaves = st.one_of(st.booleans(), st.integers(), st.text(max_size=5), st.lists(s
 trees = st.recursive(leaves, lambda inner: st.dictionaries(st.text("abc", min_size=1), inner, max_size=3), max_leaves=6)
 
 
-@settings(deadline=None)
 @given(trees)
 def test_nothing_differs_from_itself_nor_from_its_json(tree):
     assert differences(tree, json.loads(json.dumps(tree))) == []
 
 
-@settings(deadline=None)
 @given(trees, trees)
 def test_two_are_equal_or_differ_by_name(one, other):
     assert (differences(one, other) == []) == (one == other)

@@ -45,7 +45,7 @@ def unbroken(tmp_path_factory) -> bytes:
     return written(tmp_path_factory, range(1, 11))[1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_killed_at_any_byte_and_restored_at_any_step_the_log_ends_as_if_never_killed(unbroken, tmp_path_factory, data):
     """The first attempt's lines say another loss, so a line that is not rewritten is known."""
@@ -66,7 +66,7 @@ def test_killed_at_any_byte_and_restored_at_any_step_the_log_ends_as_if_never_ki
     assert now[len(now) - len(after) :] == after
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     content=st.lists(st.sampled_from([b"\n", b"ab", b"x" * 9])).map(b"".join),
     kept=st.none() | st.integers(0, 5),

@@ -28,7 +28,7 @@ def content(tmp_path_factory) -> bytes:
     return (folder / "log.jsonl").read_bytes()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_against_json_line_by_line_for_any_cut(content, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("cut")

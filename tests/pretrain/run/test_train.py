@@ -42,6 +42,7 @@ def test_a_run_learns_and_says_what_it_did(unbroken):
     assert (steps["mfu"] > 0).all()
 
 
+@pytest.mark.slow
 def test_a_killed_rank_changes_no_loss(place, unbroken, tmp_path):
     folder = written(tmp_path, configuration(place, parallel=TWO))
     with AfterStep(folder, 27, 1, lambda process: process.send_signal(signal.SIGKILL)):
@@ -57,6 +58,7 @@ def test_a_killed_rank_changes_no_loss(place, unbroken, tmp_path):
     assert "rank 1 was killed by signal 9" in restart["message"]
 
 
+@pytest.mark.slow
 def test_a_signal_saves_and_another_number_of_ranks_goes_on(place, unbroken, tmp_path):
     folder = written(tmp_path, configuration(place, parallel=TWO))
     with AfterStep(folder, 13, 1, lambda process: process.send_signal(signal.SIGTERM)):

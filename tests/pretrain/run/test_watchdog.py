@@ -60,6 +60,7 @@ def hanging(run, ranks=2, restarts=0, **fault):
     return one, code, printed
 
 
+@pytest.mark.slow
 def test_a_stopped_rank_is_named_and_the_job_goes_on_without_its_ghost(run):
     one, code, printed = hanging(run, restarts=1, what="freeze", rank=1, step=4, phase="forward_backward")
     assert code == 0, printed

@@ -69,6 +69,22 @@ class Served:
         with open(self.log) as stream:  # noqa: PTH123
             return [json.loads(line) for line in stream]
 
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Let the engine's steps wait while the block runs: what was asked stays under way."""
+        go, step = threading.Event(), self.engine._step
+
+        def waited(parts: Any) -> None:
+            go.wait(60)
+            step(parts)
+
+        self.engine._step = waited
+        try:
+            yield
+        finally:
+            self.engine._step = step
+            go.set()
+
     def socket(self) -> socket.socket:
         parts = httpx.URL(self.url)
         return socket.create_connection((parts.host, parts.port), timeout=20)

@@ -32,6 +32,15 @@ def keyed(folder, tmp_path_factory):
 ASKED = {"prompt": "the", "max_tokens": 2}
 
 
+def asking(served, name, count):
+    """Return threads that each have asked for a long completion."""
+    args, more = ("/v1/completions", endless(max_tokens=60)), {"headers": bearer(name)}
+    threads = [threading.Thread(target=served.post, args=args, kwargs=more) for _ in range(count)]
+    for one in threads:
+        one.start()
+    return threads
+
+
 def test_without_a_key_nothing_is_told_but_health_and_metrics(keyed):
     for path in ("/v1/completions", "/v1/chat/completions", "/v1/score"):
         assert keyed.refused(ASKED, 401, path)["code"] == "invalid_api_key"
@@ -63,23 +72,19 @@ def test_tokens_a_minute_count_what_was_used_not_what_was_reserved(keyed):
 
 
 def test_requests_of_a_key_at_once(keyed):
-    holding = threading.Thread(
-        target=keyed.post, args=("/v1/completions", endless(max_tokens=60)), kwargs={"headers": bearer("carol")}
-    )
-    holding.start()
-    until(lambda: keyed.engine.load().running == 1)
-    assert keyed.refused(ASKED, 429, headers=bearer("carol"))["code"] == "rate_limit_exceeded"
+    with keyed.standing():
+        (holding,) = asking(keyed, "carol", 1)
+        until(lambda: keyed.front.admission.running == 1)
+        assert keyed.refused(ASKED, 429, headers=bearer("carol"))["code"] == "rate_limit_exceeded"
     holding.join()
     assert keyed.post("/v1/completions", ASKED, headers=bearer("carol")).status_code == 200
 
 
 def test_a_full_queue_is_told_with_the_time_to_come_back(keyed):
-    asked = ("/v1/completions", endless(max_tokens=60, n=1))
-    threads = [threading.Thread(target=keyed.post, args=asked, kwargs={"headers": bearer("dave")}) for _ in range(3)]
-    for one in threads:
-        one.start()
-    until(lambda: keyed.front.admission.waiting == 1)
-    response = keyed.post("/v1/completions", ASKED, headers=bearer("dave"))
+    with keyed.standing():
+        threads = asking(keyed, "dave", 3)
+        until(lambda: keyed.front.admission.waiting == 1)
+        response = keyed.post("/v1/completions", ASKED, headers=bearer("dave"))
     for one in threads:
         one.join()
     assert response.status_code == 429
@@ -92,17 +97,18 @@ def test_a_full_queue_is_told_with_the_time_to_come_back(keyed):
 def test_the_official_client_comes_back_by_itself_after_429(keyed):
     import openai
 
+    refused, found = 'millrace_rejected_total{reason="queue_full"}', []
+    before = keyed.metric(refused)
     with openai.OpenAI(base_url=f"{keyed.url}/v1", api_key="secret-of-dave", max_retries=20) as client:
-        asked = ("/v1/completions", endless(max_tokens=60))
-        threads = [
-            threading.Thread(target=keyed.post, args=asked, kwargs={"headers": bearer("dave")}) for _ in range(3)
-        ]
-        for one in threads:
-            one.start()
-        until(lambda: keyed.front.admission.waiting == 1)
-        assert client.completions.create(model="tiny", **ASKED).usage.completion_tokens == 2
-        for one in threads:
+        with keyed.standing():
+            threads = asking(keyed, "dave", 3)
+            until(lambda: keyed.front.admission.waiting == 1)
+            again = threading.Thread(target=lambda: found.append(client.completions.create(model="tiny", **ASKED)))
+            again.start()
+            until(lambda: keyed.metric(refused) > before)
+        for one in [*threads, again]:
             one.join()
+    assert found[0].usage.completion_tokens == 2
 
 
 def test_counts_of_the_log_are_those_of_the_metrics(keyed):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from curator import frames
@@ -188,7 +188,6 @@ PIECES = [value for values in FOUND.values() for value in values] + NOT_FOUND
 PIECES += [*" \n.,:;-_/()[]<>@+'\"=", "tel ", "SSN ", "key=", "0", "12", "a", "é", "中", "\u00a0", "\x00", "\r\n"]
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=5)), max_size=12).map("".join))
 def test_redacting_twice_is_redacting_once(text):
     once = redacted(text)
@@ -196,7 +195,6 @@ def test_redacting_twice_is_redacting_once(text):
     assert (row["text"], row["pii_entities"]) == (once, 0)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(st.sampled_from(PIECES), max_size=8).map("".join), max_size=4))
 def test_quick_signs_lose_nothing(texts):
     every = (*ENTITIES, DISGUISED_EMAIL)
@@ -211,7 +209,6 @@ def test_quick_signs_lose_nothing(texts):
         assert [span for span in spans if span[0] == row] == wanted
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=5)), max_size=12).map("".join))
 def test_what_is_outside_the_spans_stays_byte_for_byte(text):
     (row,) = measured([text])
