@@ -1,6 +1,6 @@
 """Curated against raw: the same small model, trained on as many tokens of either, measured on held-out clean text.
 
-    python -m benchmarks.curation_quality --work ../curation-quality           # two CPU cores, under 30 minutes
+    python -m benchmarks.curation_quality --work ../curation-quality           # two CPU cores, 37 minutes
     python -m benchmarks.curation_quality --size gpu --work ../curation-quality    # one GPU, 124 M parameters
 
 What is compared was decided before anything was measured:

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,15 @@ from serve.server.opening import local
 from serve.server.run import serve
 from serve.server.settings import ServerSettings
 from serve.server.upstream import upstream
+
+
+def until(true: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Wait until something is true."""
+    last = time.perf_counter() + seconds
+    while not true():
+        assert time.perf_counter() < last, "it did not come to be"
+        time.sleep(0.005)
+
 
 QUIET = {"port": 0, "drain_seconds": 5.0}
 
@@ -68,6 +78,11 @@ class Served:
     def lines(self) -> list[dict[str, Any]]:
         with open(self.log) as stream:  # noqa: PTH123
             return [json.loads(line) for line in stream]
+
+    def line(self, **fields: Any) -> dict[str, Any]:
+        """Return the log's last line once it has these fields: it is written after the answer was sent."""
+        until(lambda: (lines := self.lines()) and fields.items() <= lines[-1].items())
+        return self.lines()[-1]
 
     @contextmanager
     def standing(self) -> Iterator[None]:

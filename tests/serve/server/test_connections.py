@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from serve.engine.settings import EngineSettings
-from tests.serve.server.serving import events, served
+from tests.serve.server.serving import events, served, until
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +19,6 @@ def short(folder, tmp_path_factory):
         seconds=1.5, keep_alive_seconds=1.0, engine=EngineSettings(max_batch=4),
     ) as one:  # fmt: skip
         yield one
-
-
-def until(true, seconds=5.0):
-    last = time.perf_counter() + seconds
-    while not true():
-        assert time.perf_counter() < last, "it did not come to be"
-        time.sleep(0.005)
 
 
 def head(length, path="/v1/completions"):
@@ -81,7 +74,7 @@ def test_a_client_that_leaves_ends_its_completions_in_the_engine(server, stream)
     until(lambda: server.engine.load().running == 0, 1.0)
     assert server.engine.load().tokens - drawn < 4 * 250 - 100
     until(lambda: server.front.under_way == 0)
-    until(lambda: server.lines()[-1]["status"] == 499)
+    server.line(status=499)
 
 
 def test_a_client_that_leaves_while_it_waits_gives_its_place_up(folder, tmp_path):

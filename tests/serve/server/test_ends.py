@@ -10,8 +10,7 @@ import pytest
 
 from pipelines.cli import main
 from serve.errors import EngineStopped
-from tests.serve.server.serving import served
-from tests.serve.server.test_connections import until
+from tests.serve.server.serving import served, until
 
 ROOT = Path(__file__).parents[3]
 LOADING = """

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from tests.serve.server.serving import served
-from tests.serve.server.test_connections import endless, until
+from tests.serve.server.serving import served, until
+from tests.serve.server.test_connections import endless
 
 KEYS = """
 alice secret-of-alice requests_a_minute=3

@@ -10,8 +10,7 @@ from serve.rails.rail import Verdict
 from serve.rails.rails import Place, Placed
 from serve.rails.regex import Regex
 from serve.rails.words import Words
-from tests.serve.server.serving import events, fronted, served
-from tests.serve.server.test_connections import until
+from tests.serve.server.serving import events, fronted, served, until
 
 CHAT = "/v1/chat/completions"
 
@@ -63,7 +62,7 @@ def test_a_prompt_that_is_refused_reaches_no_model(railed):
         error = railed.refused(body, path=path)
         assert (error["code"], error["message"]) == ("content_filter", "Not that.")
     assert railed.engine.load().prompt_tokens == before
-    assert railed.lines()[-1]["rails"] == ["forbidden"]
+    railed.line(rails=["forbidden"])
     assert railed.metric('millrace_rail_verdicts_total{outcome="refused",rail="forbidden",side="input"}') == 6
 
 

@@ -15,8 +15,7 @@ import httpx
 import pytest
 
 from pipelines.cli import main
-from tests.serve.server.serving import events
-from tests.serve.server.test_connections import until
+from tests.serve.server.serving import events, until
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,8 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from align.data.chat import Chat
 from align.data.record import Message
 from tests.align import tiny
-from tests.serve.server.serving import served
-from tests.serve.server.test_connections import until
+from tests.serve.server.serving import served, until
 
 TALKS = [
     [{"role": "user", "content": "the quick"}, {"role": "assistant", "content": "brown fox"}],
@@ -121,7 +120,7 @@ def test_a_client_that_leaves_ends_what_it_wanted_scored(reward):
         until(lambda: server.engine.load().waiting == server.engine.load().running == 0, 1)
     finally:
         server.engine._decoder.hidden = hidden
-    assert server.lines()[-1]["status"] == 499
+    server.line(status=499)
     assert server.engine.load().blocks_used == 0
 
 

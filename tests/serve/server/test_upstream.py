@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import openai
 import pytest
 
-from tests.serve.server.serving import events, fronted
-from tests.serve.server.test_connections import endless, head, until
+from tests.serve.server.serving import events, fronted, until
+from tests.serve.server.test_connections import endless, head
 
 CHAT = "/v1/chat/completions"
 
@@ -35,8 +35,8 @@ def test_answers_are_those_of_the_server_behind(server, front, client):
     asked = {"prompt": "the quick", "max_tokens": 9, "seed": 5, "logprobs": 2, "n": 2, "return_token_ids": True}
     here, there = (one.post("/v1/completions", asked, headers=KEY).json() for one in (front, server))
     assert (here["choices"], here["usage"]) == (there["choices"], there["usage"])
+    line = front.line(route="/v1/completions")
     assert [one.id for one in client.models.list()] == ["tiny"]
-    line = next(one for one in front.lines() if one["route"] == "/v1/completions")
     assert (line["key"], line["prompt_tokens"], line["completion_tokens"]) == ("alice", 2, 18)
 
 
@@ -48,9 +48,9 @@ def test_streams_pass_through_and_are_counted(server, front, client):
         text = "".join(one.choices[0].delta.content or "" for one in chunks if one.choices)
         assert text == whole.choices[0].message.content
         assert [one.usage for one in chunks if one.usage] == ([whole.usage] if options else [])
-        until(lambda: front.lines()[-1].get("stream"))
-        assert front.lines()[-1]["completion_tokens"] == whole.usage.completion_tokens
-        assert "first_token_seconds" in front.lines()[-1]
+        line = front.line(stream=True)
+        assert line["completion_tokens"] == whole.usage.completion_tokens
+        assert "first_token_seconds" in line
 
 
 def test_keys_and_limits_hold_before_the_other_server(server, front):
@@ -80,7 +80,7 @@ def test_a_client_that_leaves_the_front_leaves_the_engine_behind(server, front, 
         )
         until(lambda: server.engine.load().running == 4)
     until(lambda: server.engine.load().running == 0, 2.0)
-    until(lambda: front.lines()[-1]["status"] == 499)
+    front.line(status=499)
 
 
 @contextmanager
@@ -153,8 +153,7 @@ def test_counts_that_cannot_be_are_not_counted_and_the_line_is_written(tmp_path)
     answer = completion(usage={"prompt_tokens": 10**400, "completion_tokens": 1})
     with broken(answer) as url, fronted(url, tmp_path / "log.jsonl") as front:
         assert front.complete("a")["choices"][0]["text"] == "a"
-        until(lambda: front.lines()[-1]["status"] == 200)
-        assert "prompt_tokens" not in front.lines()[-1]
+        assert "prompt_tokens" not in front.line(status=200)
 
 
 def test_no_word_of_a_client_or_of_the_other_server_is_a_label(tmp_path):
