@@ -178,15 +178,15 @@ def _mix(
 
 
 @compiled(fastmath=True)
-def _highest(x: np.ndarray, count: int) -> float:  # pragma: no cover
-    highest = x[0]
+def _highest(x: np.ndarray, count: int) -> np.float32:  # pragma: no cover
+    highest = np.float32(x[0])
     for j in range(1, count):
         highest = max(highest, x[j])
     return highest
 
 
 @compiled(fastmath={"reassoc"})
-def _total(x: np.ndarray, count: int) -> float:  # pragma: no cover
+def _total(x: np.ndarray, count: int) -> np.float32:  # pragma: no cover
     """Return the sum, in an order that `count` decides."""
     total = np.float32(0)
     for j in range(count):
