@@ -2,7 +2,8 @@
 
 Every row is computed by the same operations in the same order, whatever rows are beside it and however its sequence
 was cut into steps and blocks: with matrix products that are so too (serve.engine.linear), a request gives the same
-bits in any company. Attention reads keys and values where they lie, and no further than a sequence has got.
+bits in any company. Attention looks no further than a sequence has got; a lone token reads keys and values where they
+lie, a run of tokens puts a head's side by side first.
 """
 
 from __future__ import annotations
