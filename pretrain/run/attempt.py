@@ -20,7 +20,8 @@ from pretrain.run.ranks import DEBUG, LAUNCHED, forget_failures, rank_log, read_
 from pretrain.run.warden import Warden
 
 ADDRESS = "127.0.0.1"
-# Ended from outside, or by its own fault, before any Python could say so; the errors of other ranks come of that.
+# Ended from outside, or by its own fault, before any Python could say so; the errors of other ranks come of that. Of an
+# exit code without a word too. SIGABRT is not among them: libraries end a rank so that has lost another one.
 CRASHES = (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
 TAIL, TRACEBACK = 8, 60  # lines of a log that are shown
 
@@ -138,7 +139,7 @@ class Attempt:
         failure = read_failure(self._folder, rank)
         if failure:
             return failure.time
-        return 0.0 if -code in CRASHES else seen
+        return 0.0 if code > 0 or -code in CRASHES else seen
 
     def _tail(self, rank: int, length: int) -> str:
         with storage.opening(rank_log(self._folder, rank)) as stream:
