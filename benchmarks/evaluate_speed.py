@@ -21,7 +21,7 @@ def main() -> None:
         scale, corpus = 0.3 if given.quick else 1.0, given.input("corpus.parquet")
         folder = given.made(f"evaluate-{scale}", lambda made: evaluate_inputs.make(made, corpus, scale))
         tasks = list(evaluate_inputs.tasks(folder))
-        batch = BATCHES[1] if given.quick else fastest(given, folder, tasks)
+        batch = fastest(given, folder, tasks)
         rounds = [(ours(given, folder, tasks), theirs(given, folder, tasks, batch)) for _ in range(given.rounds)]
         write_result(
             "evaluate_speed", "Evaluation", given, ["torch", "transformers"], told(rounds, batch, tasks)
