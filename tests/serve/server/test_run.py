@@ -84,7 +84,8 @@ def test_what_does_not_end_in_time_is_told_so_and_a_second_signal_ends_at_once(f
         command(folder, tmp_path, "--drain-seconds", "60") as (process, url, _),
         httpx.stream("POST", f"{url}/v1/completions", json=body | {"logprobs": 20}, timeout=60) as response,
     ):
-        next(response.iter_lines())
+        lines = response.iter_lines()  # it is kept: a generator that is gone would end the connection
+        next(lines)
         process.send_signal(signal.SIGTERM)
         until(lambda: httpx.get(f"{url}/health").status_code == 503)
         begun = time.perf_counter()
