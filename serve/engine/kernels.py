@@ -264,7 +264,7 @@ def _attend_together(
             end = min(begin + _TOKENS, last)
             for h in range(each):
                 for place in range(0, seen + end - 1 - first, near):
-                    for t in range(begin, end):
+                    for t in range(max(begin, first + place - seen + 1), end):  # that see so far
                         count = min(near, seen + t - first - place)
                         q = np.uint64(((t * groups + g) * (each + 2) + h) * size)
                         k = np.uint64(place * size)
@@ -274,7 +274,7 @@ def _attend_together(
                     _softmax(scores[t - begin], seen + t - first)
                     out[t, g, h] = 0
                 for place in range(0, seen + end - 1 - first, near):
-                    for t in range(begin, end):
+                    for t in range(max(begin, first + place - seen + 1), end):  # that see so far
                         count = min(near, seen + t - first - place)
                         o = np.uint64(((t * groups + g) * each + h) * size)
                         v = np.uint64(place * size)
