@@ -1,5 +1,7 @@
 """Attention of the compiled kernels: a run of tokens, tokens alone, and numpy."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def test_a_run_of_tokens_attends_as_each_alone_to_the_bit_and_as_numpy_does(size
 
     def attend(bounds):
         out = np.full((count, groups, each, size), np.nan, np.float32)
-        for begin, end in zip(bounds, bounds[1:], strict=False):
+        for begin, end in itertools.pairwise(bounds):
             kernels.attend(heads, keys, values, table, of, positions, BLOCK, begin, end, out)
         return out
 
