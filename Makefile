@@ -22,7 +22,7 @@ demo: env
 test: env
 	$(BIN)/pytest -n auto --dist worksteal
 
-test-ranks: env  # the laws of training that need many processes; other mishaps are in test-all
+test-ranks: env  # what of training and alignment needs many processes, or a minute
 	$(BIN)/pytest -n auto --dist worksteal -m slow tests/pretrain tests/align
 
 test-all: env
